@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"postroad/peers"
+	"postroad/tunnel"
+	"postroad/tunnel/control"
+	"postroad/tunnel/linux"
+)
+
+func downCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "Take the protection away: SMTP with peers flows in clear from then on",
+		Long: "Take the protection away and end the daemon if it runs. Everything of postroad's is removed from the\n" +
+			"kernel, and SMTP with the peers flows in clear from then on. `postroad run` brings the protection back.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := needPrivilege("postroad down"); err != nil {
+				return err
+			}
+			link := o.linkName()
+			have, _, err := linux.NewReader(slog.New(slog.DiscardHandler)).Observe(cmd.Context(), tunnel.Query{Link: link})
+			if err != nil {
+				return failed(err)
+			}
+			if err := o.down(cmd.Context(), link); err != nil {
+				return refused(cmd.ErrOrStderr(), err)
+			}
+			if len(have.Guard.Peers) == 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), "nothing was protected")
+				return nil
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "the protection is gone; from now on SMTP flows IN CLEAR with:")
+			for _, a := range have.Guard.Peers {
+				fmt.Fprintf(cmd.OutOrStdout(), "  %s\n", a)
+			}
+			return nil
+		},
+	}
+}
+
+// down asks the daemon to do it, which would otherwise repair what we take
+// away; where none runs we do it ourselves.
+func (o *options) down(ctx context.Context, link string) error {
+	err := control.Client{Socket: o.socket}.Down(ctx)
+	if errors.Is(err, control.ErrNotRunning) {
+		err = tunnel.TakeDown(ctx, linux.NewReader(slog.New(slog.DiscardHandler)), link)
+	}
+	return err
+}
+
+// linkName is what the file says, or the default where the file says nothing
+// sound: taking down must not depend on it.
+func (o *options) linkName() string {
+	if c, err := peers.Load(o.file); err == nil {
+		return c.Host.Link
+	}
+	return peers.DefaultLink
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"postroad/peers"
+)
+
+// maxKeyInput bounds what is read for a key, in bytes.
+const maxKeyInput = 4096
+
+func genkeyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "genkey",
+		Short:   "Make a private key and print it",
+		Example: "  umask 077; postroad genkey > /etc/postroad/private.key",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			k, err := peers.NewPrivateKey()
+			if err != nil {
+				return failed(err)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), k.Reveal())
+			return failed(err)
+		},
+	}
+}
+
+func pubkeyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "pubkey",
+		Short:   "Read a private key and print its public key",
+		Example: "  postroad pubkey < /etc/postroad/private.key",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxKeyInput))
+			if err != nil {
+				return failed(fmt.Errorf("reading the private key: %w", err))
+			}
+			k, err := peers.ParsePrivateKey(string(text))
+			if err != nil {
+				return misconfigured(errors.New("standard input is no private key, which is 44 characters of base64"))
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), k.Public())
+			return failed(err)
+		},
+	}
+}

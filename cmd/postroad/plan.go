@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postroad/peers"
+	"postroad/tunnel"
+	"postroad/tunnel/linux"
+)
+
+func planCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan",
+		Short: "Show what running or reloading would change, changing nothing",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := needPrivilege("postroad plan"); err != nil {
+				return err
+			}
+			c, err := o.load()
+			if err != nil {
+				return err
+			}
+			plan, err := makePlan(cmd.Context(), c)
+			if err != nil {
+				return failed(err)
+			}
+			if len(plan) == 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), "nothing to change")
+			}
+			fmt.Fprint(cmd.OutOrStdout(), plan)
+			return nil
+		},
+	}
+}
+
+func makePlan(ctx context.Context, c *peers.Config) (tunnel.Plan, error) {
+	names := map[string][]netip.Addr{}
+	for _, host := range c.EndpointNames() {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		names[host], _ = lookup(ctx, host) // not known is what the daemon would say too
+		cancel()
+	}
+	q := tunnel.Query{Link: c.Host.Link, Remotes: tunnel.Remotes(c, names)}
+	have, facts, err := linux.NewReader(slog.New(slog.DiscardHandler)).Observe(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	facts.Endpoints = names
+	return tunnel.Diff(have, tunnel.Want(c, facts), time.Now()), nil
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postroad/tunnel"
+	"postroad/tunnel/control"
+	"postroad/tunnel/linux"
+)
+
+func statusCommand(o *options) *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show whether mail with the peers is protected",
+		Long:  "Show whether mail with the peers is protected. The exit status is 0 if it flows, or would, through the\ntunnel with every peer, and 1 otherwise.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := control.Client{Socket: o.socket}.Status(cmd.Context())
+			if errors.Is(err, control.ErrNotRunning) {
+				return o.notRunning(cmd, err)
+			}
+			if err != nil {
+				return refused(cmd.ErrOrStderr(), err)
+			}
+			print := printStatus
+			if asJSON {
+				print = printJSON
+			}
+			if err := print(cmd.OutOrStdout(), s); err != nil {
+				return failed(err)
+			}
+			if !s.Well() {
+				return exitError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// notRunning adds what can be seen in the kernel without the daemon.
+func (o *options) notRunning(cmd *cobra.Command, err error) error {
+	if !linux.Privileged() {
+		return failed(err)
+	}
+	have, _, seeErr := linux.NewReader(slog.New(slog.DiscardHandler)).Observe(cmd.Context(), tunnel.Query{Link: o.linkName()})
+	switch n := len(have.Guard.Peers); {
+	case seeErr != nil:
+		return failed(errors.Join(err, seeErr))
+	case have.Guard.Sound && n > 0:
+		return failed(fmt.Errorf("%w; the guard stands: SMTP with %d addresses of peers waits", err, n))
+	}
+	return failed(fmt.Errorf("%w, and no guard stands: SMTP with peers flows IN CLEAR", err))
+}
+
+func printJSON(w io.Writer, s tunnel.Status) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(s)
+}
+
+func printStatus(w io.Writer, s tunnel.Status) error {
+	fmt.Fprintln(w, summary(s))
+	fmt.Fprintf(w, "host %s, public key %s, UDP port %d, link %s (%s)\n", s.Host, s.PublicKey, s.ListenPort, s.Link, s.Backend)
+	if s.Problem != "" {
+		fmt.Fprintf(w, "problem: %s\n", s.Problem)
+	}
+	if !s.File.InForce {
+		fmt.Fprintf(w, "the peers file on disk is NOT in force; that of %s is:\n", s.File.Loaded.Format(time.DateTime))
+		for _, e := range s.File.Errors {
+			fmt.Fprintf(w, "  %s\n", e)
+		}
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "PEER\tSTATE\tSINCE\tHANDSHAKE\tENDPOINT\tSENT\tRECEIVED\tREFUSED OUT/IN\tREASON")
+	for _, p := range s.Peers {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\n", p.Name, p.State, ago(p.Since), ago(p.LastHandshake), known(p),
+			size(p.Sent), size(p.Received), p.RefusedOut, p.RefusedIn, p.Reason)
+	}
+	return t.Flush()
+}
+
+// summary answers the one question in one sentence.
+func summary(s tunnel.Status) string {
+	switch {
+	case !s.Closed():
+		return "SMTP with some peers can flow IN CLEAR."
+	case len(s.Peers) == 0:
+		return "There are no peers; nothing is protected."
+	case s.Well():
+		return "All SMTP with peers goes through the tunnel."
+	}
+	return "No SMTP with peers can flow in clear, but not all is well: some mail waits or the file is not in force."
+}
+
+func known(p tunnel.PeerStatus) string {
+	if !p.Endpoint.IsValid() {
+		return "-"
+	}
+	return p.Endpoint.String()
+}
+
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return time.Since(t).Round(time.Second).String() + " ago"
+}
+
+// size gives bytes to three digits in binary units.
+func size(n int64) string {
+	f, unit := float64(n), 0
+	for f >= 1000 && unit < 4 {
+		f, unit = f/1024, unit+1
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.3g %ciB", f, "KMGT"[unit-1])
+}

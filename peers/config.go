@@ -1,0 +1,94 @@
+// Package peers knows who the mail peers are: it reads the peers file and the
+// key files it names, and turns them into values that are valid as a whole.
+package peers
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Defaults of the peers file.
+const (
+	DefaultFile       = "/etc/postroad/postroad.toml"
+	DefaultKeyFile    = "/etc/postroad/private.key"
+	DefaultListenPort = 51825
+	DefaultLink       = "postroad0"
+	DefaultMTU        = 1420
+)
+
+// A Config is what a peers file says, checked as a whole: whoever holds one
+// need not check it again.
+type Config struct {
+	Host  Host
+	Peers []Peer // in the order of the file
+}
+
+// A Host is this mail host.
+type Host struct {
+	Name       string
+	PrivateKey PrivateKey
+	ListenPort uint16       // UDP
+	Addresses  []netip.Addr // our mail addresses; empty: those of the routes to the peers
+	Ports      []uint16     // TCP ports that count as SMTP, on either side; ascending, never empty
+	Link       string       // name of the WireGuard interface
+	Backend    Backend
+	MTU        int // bytes, of the link
+}
+
+// A Peer is another mail host, to and from which all SMTP is protected.
+type Peer struct {
+	Name         string
+	PublicKey    PublicKey
+	Endpoint     Endpoint      // zero: the first of Addresses that can be reached, DefaultListenPort
+	Addresses    []netip.Addr  // never empty
+	PresharedKey PresharedKey  // zero: none
+	Keepalive    time.Duration // zero: off; else whole seconds up to 65535
+	Policy       Policy
+}
+
+// An Endpoint is where a peer's tunnel is reached: UDP. The zero value means
+// that the file names none.
+type Endpoint struct {
+	Host string // a DNS name or an IP address, the latter in netip's form without brackets
+	Port uint16
+}
+
+// Addr returns the endpoint's address; ok is false where Host is a name.
+func (e Endpoint) Addr() (addr netip.AddrPort, ok bool) {
+	ip, err := netip.ParseAddr(e.Host)
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	return netip.AddrPortFrom(ip, e.Port), true
+}
+
+// A Policy says what happens to SMTP with a peer, in the sense of the
+// security policy database of RFC 4301.
+type Policy string
+
+// Require is PROTECT: SMTP with the peer is inside the tunnel or not on the wire.
+const Require Policy = "require"
+
+// A Backend says which WireGuard carries the packets.
+type Backend string
+
+// The backends. Auto takes the best that this build and this host have.
+const (
+	Auto      Backend = "auto"
+	Kernel    Backend = "kernel"
+	Userspace Backend = "userspace"
+)
+
+// Allows says whether a link that was made by the backend made will do.
+func (b Backend) Allows(made Backend) bool { return b == Auto || b == made }
+
+// EndpointNames returns the endpoints that are DNS names.
+func (c *Config) EndpointNames() []string {
+	var names []string
+	for _, p := range c.Peers {
+		if _, literal := p.Endpoint.Addr(); !literal && p.Endpoint.Host != "" {
+			names = append(names, p.Endpoint.Host)
+		}
+	}
+	return names
+}

@@ -1,0 +1,111 @@
+package peers
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+)
+
+// MaxFileSize is how large a peers file may be, in bytes.
+const MaxFileSize = 16 << 20
+
+// Env is what decoding needs of the system.
+type Env struct {
+	Hostname func() (string, error)            // the host's fully qualified name, for host.name's default
+	ReadKey  func(path string) ([]byte, error) // the content of a key file; its errors quote none of it
+}
+
+// Decode returns what the peers file data says; name is the file's, for errors.
+// An error joins everything that is wrong, in line order: see [Problems].
+func Decode(name string, data []byte, env Env) (*Config, error) {
+	d := &decoder{
+		file:  name,
+		env:   env,
+		names: map[string]owner{},
+		keys:  map[PublicKey]owner{},
+		addrs: map[netip.Addr]owner{},
+	}
+	c := d.config(d.parse(data))
+	if err := join(d.problems); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// A decoder gathers the problems of one file.
+type decoder struct {
+	file     string
+	env      Env
+	lines    lines
+	problems []Problem
+
+	// What has been given so far, and by whom: each may be given once.
+	names map[string]owner // in lower case
+	keys  map[PublicKey]owner
+	addrs map[netip.Addr]owner
+}
+
+// An owner is a table that gave something, and the line where it did.
+type owner struct {
+	table string // path
+	where string
+	line  int
+}
+
+// config decodes the top level.
+func (d *decoder) config(root map[string]any) *Config {
+	t := table{d: d, values: root}
+	t.known(rootKeys)
+	host, policy := d.host(t.table("host"))
+	c := &Config{Host: host}
+	for _, peer := range t.peers() {
+		c.Peers = append(c.Peers, d.peer(peer, policy))
+	}
+	return c
+}
+
+// problem notes that something is wrong.
+func (d *decoder) problem(line int, where, key, format string, args ...any) {
+	d.problems = append(d.problems, Problem{d.file, line, where, key, fmt.Sprintf(format, args...)})
+}
+
+// peers returns the tables of [[peer]].
+func (t table) peers() (all []table) {
+	v, ok := t.values["peer"]
+	if !ok {
+		return nil
+	}
+	items, ok := tables(v)
+	if !ok {
+		t.problem("peer", "is %s: write [[peer]], in two brackets, before each peer", kind(v))
+		return nil
+	}
+	for i, values := range items {
+		path := under(under(t.path, "peer"), strconv.Itoa(i))
+		all = append(all, table{d: t.d, path: path, where: peerName(values, i), values: values})
+	}
+	return all
+}
+
+// peerName returns how errors call the i-th peer.
+func peerName(values map[string]any, i int) string {
+	if name, ok := values["name"].(string); ok && name != "" {
+		return "peer " + quote(name)
+	}
+	return fmt.Sprintf("peer %d", i+1)
+}
+
+// tables returns the tables of an array that has only such.
+func tables(v any) (all []map[string]any, ok bool) {
+	if all, ok = v.([]map[string]any); ok {
+		return all, true
+	}
+	items, ok := v.([]any)
+	for _, item := range items {
+		values, isTable := item.(map[string]any)
+		if ok = ok && isTable; ok {
+			all = append(all, values)
+		}
+	}
+	return all, ok
+}

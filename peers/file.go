@@ -1,0 +1,148 @@
+package peers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// maxKeyFile is how large a key file may be, in bytes.
+const maxKeyFile = 4 << 10
+
+// Load returns what the peers file at path says, with the system's key files
+// and host name. An error is that of reading the file, or Decode's.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening peers file %q: %w", path, cause(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading peers file %q: %w", path, cause(err))
+	}
+	return Decode(path, data, Env{Hostname: hostname, ReadKey: ReadKeyFile})
+}
+
+// ReadKeyFile returns the content of a key file, which must be a regular file
+// of at most 4 KiB that only its owner can read. It never waits, not even for a
+// named pipe. Errors name the file and quote none of it.
+func ReadKeyFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening key file %s: %w", quotePath(path), cause(err))
+	}
+	defer f.Close()
+	data, err := readKey(f, path)
+	if err != nil {
+		return nil, fmt.Errorf("reading key file %s: %w", quotePath(path), err)
+	}
+	return data, nil
+}
+
+func readKey(f *os.File, path string) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, cause(err)
+	}
+	if err := checkMode(info.Mode(), path); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	switch {
+	case err != nil:
+		return nil, cause(err)
+	case len(data) == 0:
+		return nil, errors.New("the file is empty")
+	case len(data) > maxKeyFile:
+		return nil, fmt.Errorf("the file is too large for a key: at most %d bytes are read", maxKeyFile)
+	}
+	return data, nil
+}
+
+func checkMode(mode fs.FileMode, path string) error {
+	switch {
+	case mode.IsDir():
+		return errors.New("it is a directory, not a regular file")
+	case !mode.IsRegular():
+		return errors.New("it is not a regular file")
+	case mode.Perm()&0o077 != 0:
+		return fmt.Errorf("others may use it (mode %#o): chmod 600 %s", mode.Perm(), quotePath(path))
+	}
+	return nil
+}
+
+// fromFile returns what parse makes of the file that a key of the table names,
+// or if it names none the default. Where that is empty, there is no key.
+func fromFile[K any](t table, key, def string, parse func(string) (K, error)) (k K) {
+	path := t.text(key, def, `"`+DefaultKeyFile+`"`, checkPath)
+	if given, ok := t.values[key]; path == "" || ok && path != given {
+		return k // no file, or text has told what is wrong with its name
+	}
+	data, err := t.d.env.ReadKey(path)
+	if err != nil {
+		t.problem(key, "%v", err)
+		return k
+	}
+	k, err = parse(string(data))
+	if err != nil {
+		t.problem(key, "reading key file %s: %v", quotePath(path), err)
+	}
+	return k
+}
+
+func checkPath(path string) error {
+	switch {
+	case quotePath(path) == notShown:
+		return errors.New("looks like a key: put that into a file, and give the file's path")
+	case !filepath.IsAbs(path):
+		return fmt.Errorf("%s is not an absolute path: give one such as %q", quotePath(path), DefaultKeyFile)
+	}
+	return nil
+}
+
+// hostname returns the system's name in full, without asking the network.
+func hostname() (string, error) {
+	name, err := os.Hostname()
+	if err != nil || strings.Contains(name, ".") {
+		return name, err
+	}
+	hosts, err := os.ReadFile("/etc/hosts")
+	if err != nil {
+		return name, nil // many systems have none
+	}
+	return canonical(name, string(hosts)), nil
+}
+
+// canonical returns the name in full that a hosts(5) file has for name, or name
+// itself.
+func canonical(name, hosts string) string {
+	for line := range strings.Lines(hosts) {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) < 2 || !strings.Contains(fields[1], ".") || strings.HasPrefix(fields[1], "localhost.") {
+			continue
+		}
+		for _, alias := range fields[1:] {
+			if strings.EqualFold(alias, name) {
+				return fields[1]
+			}
+		}
+	}
+	return name
+}
+
+// cause returns the error of a system call without the path, which the caller
+// quotes.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

@@ -1,0 +1,79 @@
+package peers
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// parse returns the tables of a TOML text, which are empty if it has none that
+// can be used.
+func (d *decoder) parse(data []byte) (root map[string]any) {
+	if len(data) > MaxFileSize {
+		d.problem(1, "", "", "the file is too large: at most %d bytes are read", MaxFileSize)
+		return nil
+	}
+	var deep int
+	if d.lines, deep = scanLines(withoutBOM(string(data))); deep > 0 {
+		d.problem(deep, "", "", "arrays or inline tables nest too deeply: at most %d levels are read", maxDepth)
+		return nil
+	}
+	var syntax toml.ParseError
+	switch err := toml.Unmarshal(data, &root); {
+	case errors.As(err, &syntax):
+		last := 1 + strings.Count(string(data), "\n")
+		d.problem(min(max(syntax.Position.Line, 1), last), "", "", "not TOML: %s", unquoted(syntax.Message))
+	case err != nil:
+		d.problem(1, "", "", "not TOML")
+	}
+	return root
+}
+
+// withoutBOM leaves out what the TOML package does.
+func withoutBOM(s string) string {
+	for _, bom := range []string{"\xff\xfe", "\xfe\xff", "\xef\xbb\xbf"} {
+		if rest, ok := strings.CutPrefix(s, bom); ok {
+			return rest
+		}
+	}
+	return s
+}
+
+// harmless matches what the TOML package's messages may quote: one character,
+// a run of quotes, or the name of a key or table of ours.
+var harmless = regexp.MustCompile(`^(?:'\\?[^\n]'|"['"]+"|'"+'|'\\[nrtux]'|'0x[0-9a-f]{2}'|'((?:[a-z]+\.)?[a-z_]+)')`)
+
+// unquoted returns a message of the TOML package, cut before anything that it
+// quotes from the file, or numbers that it repeats: they may be part of a key.
+func unquoted(message string) string {
+	if strings.Contains(message, "is out of range for ") || strings.Contains(message, "is out of the safe ") {
+		return "a number is out of range"
+	}
+	kept := ""
+	for {
+		i := strings.IndexAny(message, `'"`)
+		if i < 0 {
+			return kept + message
+		}
+		kept, message = kept+message[:i], message[i:]
+		m := harmless.FindStringSubmatch(message)
+		if m == nil || m[1] != "" && !isKnown(m[1]) {
+			return kept + notShown
+		}
+		kept, message = kept+m[0], message[len(m[0]):]
+	}
+}
+
+// isKnown says whether a dotted key of the syntax host.mtu is one of ours.
+func isKnown(key string) bool {
+	table, key, ok := strings.Cut(key, ".")
+	switch {
+	case !ok:
+		return rootKeys.has(table) || hostKeys.has(table) || peerKeys.has(table)
+	case table == "host":
+		return hostKeys.has(key)
+	}
+	return table == "peer" && peerKeys.has(key)
+}

@@ -1,0 +1,77 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+
+	"golang.org/x/sys/unix"
+
+	"postroad/tunnel"
+)
+
+// ErrNotRunning says that no daemon answers at the socket.
+var ErrNotRunning = errors.New("postroad is not running")
+
+// A RefusedError is what the daemon said against a request.
+type RefusedError struct {
+	Errors []string // one a line, for people
+	File   bool     // the peers file is at fault
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("the daemon refused: %s", e.Errors) }
+
+// A Client asks the daemon at a socket.
+type Client struct{ Socket string }
+
+// Status asks how everything stands.
+func (c Client) Status(ctx context.Context) (s tunnel.Status, err error) {
+	return s, c.ask(ctx, http.MethodGet, "/status", &s)
+}
+
+// Reload has the daemon read the peers file, and returns when it is in force.
+func (c Client) Reload(ctx context.Context) error {
+	return c.ask(ctx, http.MethodPost, "/reload", &struct{}{})
+}
+
+// Down has the daemon take all protection away, and end.
+func (c Client) Down(ctx context.Context) error {
+	return c.ask(ctx, http.MethodPost, "/down", &struct{}{})
+}
+
+func (c Client) ask(ctx context.Context, method, path string, v any) error {
+	h := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", c.Socket)
+		}}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://postroad"+path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := h.Do(req)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		return ErrNotRunning
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("asking the daemon: only root may use %s", c.Socket)
+	case err != nil:
+		return fmt.Errorf("asking the daemon: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusUnprocessableEntity {
+		var r refusal
+		if err := json.NewDecoder(res.Body).Decode(&r); err != nil {
+			return fmt.Errorf("reading the daemon's answer: %w", err)
+		}
+		return &RefusedError{r.Errors, r.File}
+	}
+	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
+		return fmt.Errorf("reading the daemon's answer: %w", err)
+	}
+	return nil
+}

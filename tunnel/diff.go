@@ -1,0 +1,239 @@
+package tunnel
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"postroad/peers"
+)
+
+// roamAfter is how old a handshake must be before a peer's endpoint is set
+// back to what the file says: REKEY_AFTER_TIME and a bit (WireGuard's
+// whitepaper, section 6.1), when a peer that is heard from would have made anew.
+const roamAfter = 135 * time.Second
+
+// Diff returns the steps that turn have into want. They tighten first and
+// loosen last: in every prefix of the plan an address that have and want both
+// protect is protected.
+func Diff(have, want State, now time.Time) Plan {
+	if makesLink(have.Link, want.Link) {
+		have.Link, have.Device = Link{}, Device{}
+		have.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r Route) bool { return !r.Unreachable })
+	}
+	var p Plan
+	p = append(p, tightenGuard(have.Guard, want.Guard)...)
+	p = append(p, tightenLink(have.Link, want)...)
+	p = append(p, setPeers(have.Device, want, now)...)
+	p = append(p, raiseLink(have.Link, want.Link)...)
+	p = append(p, addRoutes(have.Routes, want)...)
+	p = append(p, addRules(have.Rules, want.Rules)...)
+	p = append(p, greetPeers(have, want)...)
+	p = append(p, removeRules(have.Rules, want.Rules)...)
+	p = append(p, removeRoutes(have, want)...)
+	p = append(p, loosenLink(have, want)...)
+	return append(p, loosenGuard(have.Guard, want.Guard)...)
+}
+
+// makesLink says whether a link must be made: none is there, or another backend's.
+func makesLink(have, want Link) bool {
+	return want.Name != "" && (have.Name != want.Name || have.Foreign || !want.Backend.Allows(have.Backend))
+}
+
+func tightenGuard(have, want Guard) Plan {
+	if want.Link == "" {
+		return nil
+	}
+	if !have.Sound || have.Link != want.Link {
+		all := want
+		all.Ports = union(have.Ports, want.Ports)
+		all.Peers = union(have.Peers, want.Peers)
+		return Plan{ReplaceGuard{all}}
+	}
+	more := guardLess(want, have)
+	if more.empty() {
+		return nil
+	}
+	return Plan{AddToGuard{more}}
+}
+
+func loosenGuard(have, want Guard) Plan {
+	if want.Link == "" {
+		if have.Link == "" && !have.Sound {
+			return nil
+		}
+		return Plan{RemoveGuard{}}
+	}
+	less := guardLess(have, want)
+	if !have.Sound || have.Link != want.Link {
+		less.Own = nil // ReplaceGuard put in place what want says
+	}
+	if less.empty() {
+		return nil
+	}
+	return Plan{TakeFromGuard{less}}
+}
+
+func tightenLink(have Link, want State) Plan {
+	var p Plan
+	if have.Name == "" && want.Link.Name != "" {
+		p = append(p, CreateLink{want.Link})
+	}
+	for _, a := range missing(want.Link.Addrs, have.Addrs) {
+		p = append(p, AddAddress{want.Link.Name, a})
+	}
+	return p
+}
+
+func setPeers(have Device, want State, now time.Time) Plan {
+	var p Plan
+	w, link := want.Device, want.Link.Name
+	if link == "" {
+		return nil
+	}
+	if have.PrivateKey != w.PrivateKey || have.ListenPort != w.ListenPort {
+		p = append(p, SetDevice{link, w.PrivateKey, w.ListenPort})
+	}
+	byKey := indexPeers(have)
+	for _, peer := range w.Peers {
+		if set, ok := changePeer(byKey[peer.PublicKey], peer, now); ok {
+			p = append(p, SetPeer{link, set})
+		}
+	}
+	return p
+}
+
+// changePeer returns what to set of a peer, and whether there is anything.
+func changePeer(have *DevicePeer, want DevicePeer, now time.Time) (DevicePeer, bool) {
+	if have == nil {
+		return want, true
+	}
+	moved := want.Endpoint.IsValid() && have.Endpoint != want.Endpoint &&
+		(want.Repoint || now.Sub(have.LastHandshake) > roamAfter)
+	if !moved {
+		want.Endpoint = netip.AddrPort{}
+	}
+	same := have.PresharedKey == want.PresharedKey && have.Keepalive == want.Keepalive &&
+		slices.Equal(have.Allowed, want.Allowed)
+	return want, moved || !same
+}
+
+func raiseLink(have, want Link) Plan {
+	if want.Name == "" || have.Up && have.MTU == want.MTU && have.Loose == want.Loose {
+		return nil
+	}
+	return Plan{SetLink{want}}
+}
+
+// greetPeers speaks to the peers that cannot know that we are there: new ones,
+// and all when the link has been made anew or was down.
+func greetPeers(have, want State) Plan {
+	var p Plan
+	known := indexPeers(have.Device)
+	for _, peer := range want.Device.Peers {
+		if peer.Endpoint.IsValid() && (!have.Link.Up || known[peer.PublicKey] == nil) {
+			p = append(p, GreetPeer{want.Link.Name, peer})
+		}
+	}
+	return p
+}
+
+func addRoutes(have []Route, want State) Plan {
+	var p Plan
+	for _, r := range missing(want.Routes, have) {
+		p = append(p, SetRoute{want.Link.Name, r})
+	}
+	return p
+}
+
+// removeRoutes removes what SetRoute has not replaced, tunnel routes first.
+func removeRoutes(have, want State) Plan {
+	kept := map[Route]bool{}
+	for _, r := range want.Routes {
+		kept[Route{Dst: r.Dst, Unreachable: r.Unreachable}] = true
+	}
+	var tunnel, twins Plan
+	for _, r := range have.Routes {
+		step := RemoveRoute{have.Link.Name, r}
+		switch {
+		case kept[Route{Dst: r.Dst, Unreachable: r.Unreachable}]:
+		case r.Unreachable:
+			twins = append(twins, step)
+		default:
+			tunnel = append(tunnel, step)
+		}
+	}
+	return append(tunnel, twins...)
+}
+
+func addRules(have, want []Rule) Plan {
+	var p Plan
+	for _, r := range missing(want, have) {
+		p = append(p, AddRule{r})
+	}
+	return p
+}
+
+func removeRules(have, want []Rule) Plan {
+	var p Plan
+	for _, r := range missing(have, want) {
+		p = append(p, RemoveRule{r})
+	}
+	return p
+}
+
+func loosenLink(have, want State) Plan {
+	if have.Link.Name == "" || have.Link.Foreign {
+		return nil
+	}
+	if want.Link.Name == "" {
+		return Plan{RemoveLink{have.Link.Name}}
+	}
+	var p Plan
+	wanted := indexPeers(want.Device)
+	for _, peer := range have.Device.Peers {
+		if wanted[peer.PublicKey] == nil {
+			p = append(p, RemovePeer{have.Link.Name, peer.PublicKey})
+		}
+	}
+	for _, a := range missing(have.Link.Addrs, want.Link.Addrs) {
+		p = append(p, RemoveAddress{have.Link.Name, a})
+	}
+	return p
+}
+
+func indexPeers(d Device) map[peers.PublicKey]*DevicePeer {
+	m := make(map[peers.PublicKey]*DevicePeer, len(d.Peers))
+	for i := range d.Peers {
+		m[d.Peers[i].PublicKey] = &d.Peers[i]
+	}
+	return m
+}
+
+// guardLess returns the elements of a that b has not.
+func guardLess(a, b Guard) Guard {
+	return Guard{Sound: a.Sound, Link: a.Link, Ports: missing(a.Ports, b.Ports),
+		Own: missing(a.Own, b.Own), Peers: missing(a.Peers, b.Peers)}
+}
+
+func (g Guard) empty() bool { return len(g.Ports)+len(g.Own)+len(g.Peers) == 0 }
+
+// missing returns the elements of want that have lacks, in want's order.
+func missing[T comparable](want, have []T) []T {
+	set := make(map[T]bool, len(have))
+	for _, x := range have {
+		set[x] = true
+	}
+	var out []T
+	for _, x := range want {
+		if !set[x] {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// union returns a and what else b has.
+func union[T comparable](a, b []T) []T {
+	return append(slices.Clone(a), missing(b, a)...)
+}

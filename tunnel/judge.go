@@ -1,0 +1,124 @@
+package tunnel
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"postroad/peers"
+)
+
+// A PeerState says what happens to SMTP with a peer.
+type PeerState string
+
+// The states of a peer. In all but Clear its SMTP is inside the tunnel or not
+// on the wire.
+const (
+	Protected PeerState = "protected" // the tunnel is up and has answered lately
+	Idle      PeerState = "idle"      // it has answered, not lately: the next packet wakes it
+	Waiting   PeerState = "waiting"   // the peer has never answered; mail waits
+	Blocked   PeerState = "blocked"   // something is amiss; mail waits
+	Clear     PeerState = "clear"     // nothing stops SMTP in clear
+)
+
+// sessionLife is REJECT_AFTER_TIME: without a new handshake a session carries
+// nothing after it (WireGuard's whitepaper, section 6.1).
+const sessionLife = 180 * time.Second
+
+// A PeerStatus is what there is to know about one peer. Its JSON is stable.
+type PeerStatus struct {
+	Name          string          `json:"name"`
+	PublicKey     peers.PublicKey `json:"public_key"`
+	Policy        peers.Policy    `json:"policy"`
+	Addresses     []netip.Addr    `json:"addresses"`
+	State         PeerState       `json:"state"`
+	Reason        string          `json:"reason,omitempty"`        // why it is not protected
+	Since         time.Time       `json:"since,omitzero"`          // of the state; zero: not known
+	LastHandshake time.Time       `json:"last_handshake,omitzero"` // zero: never
+	Endpoint      netip.AddrPort  `json:"endpoint,omitzero"`       // zero: not known
+	Received      int64           `json:"received_bytes"`
+	Sent          int64           `json:"sent_bytes"`
+	RefusedIn     uint64          `json:"refused_in_packets"`
+	RefusedOut    uint64          `json:"refused_out_packets"`
+}
+
+// Judge says how each peer of c stands, in the order of the file.
+func Judge(c *peers.Config, have, want State, now time.Time) []PeerStatus {
+	known := indexPeers(have.Device)
+	all := make([]PeerStatus, len(c.Peers))
+	for i, p := range c.Peers {
+		s := PeerStatus{Name: p.Name, PublicKey: p.PublicKey, Policy: p.Policy, Addresses: p.Addresses}
+		if d := known[p.PublicKey]; d != nil {
+			s.LastHandshake, s.Endpoint, s.Received, s.Sent = d.LastHandshake, d.Endpoint, d.Received, d.Sent
+		}
+		for _, a := range p.Addresses {
+			s.RefusedIn += have.Guard.Refused[a].In
+			s.RefusedOut += have.Guard.Refused[a].Out
+		}
+		s.State, s.Reason = judge(p, have, want, known[p.PublicKey], now)
+		all[i] = s
+	}
+	return all
+}
+
+func judge(p peers.Peer, have, want State, device *DevicePeer, now time.Time) (PeerState, string) {
+	for _, a := range p.Addresses {
+		if !Closed(have, a, want.Guard.Ports) {
+			return Clear, fmt.Sprintf("nothing stops clear SMTP with %s", a)
+		}
+	}
+	if why := amiss(p, have, want, device); why != "" {
+		return Blocked, why
+	}
+	switch {
+	case device.LastHandshake.IsZero() && !device.Endpoint.IsValid():
+		return Waiting, "the address of its endpoint is not known"
+	case device.LastHandshake.IsZero():
+		return Waiting, "it has never answered"
+	case now.Sub(device.LastHandshake) < sessionLife:
+		return Protected, ""
+	default:
+		return Idle, "no traffic"
+	}
+}
+
+// amiss says what keeps a peer's mail from the tunnel. Empty: nothing.
+func amiss(p peers.Peer, have, want State, device *DevicePeer) string {
+	switch {
+	case have.Link.Name == "":
+		return "the link is not there"
+	case !have.Link.Up:
+		return "the link is down"
+	case device == nil:
+		return "the link does not know the peer"
+	case len(missing(want.Rules, have.Rules)) > 0:
+		return "a rule is missing"
+	case !slices.ContainsFunc(have.Routes, func(r Route) bool { return !r.Unreachable && slices.Contains(p.Addresses, r.Dst) }):
+		return "no address of ours to reach it from"
+	}
+	return ""
+}
+
+// Closed says whether SMTP on all the given ports with a peer's address is
+// inside the tunnel or not on the wire in state s: by the guard, or else by
+// rules for both sides' ports and a route that answers them.
+func Closed(s State, peer netip.Addr, ports []uint16) bool {
+	return guarded(s.Guard, peer, ports) || steered(s, peer, ports)
+}
+
+func guarded(g Guard, peer netip.Addr, ports []uint16) bool {
+	return g.Sound && slices.Contains(g.Peers, peer) && len(missing(ports, g.Ports)) == 0
+}
+
+func steered(s State, peer netip.Addr, ports []uint16) bool {
+	if !slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Dst == peer }) {
+		return false
+	}
+	for _, r := range wantRules(ports, true) {
+		if r.Mark == 0 && r.IPv6 == peer.Is6() && !slices.Contains(s.Rules, r) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,126 @@
+package linux
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"postroad/peers"
+	"postroad/tunnel"
+)
+
+// observeDevice reads what WireGuard knows. A device that does not answer
+// knows nothing: all is then set anew.
+func observeDevice(link string) (d tunnel.Device, err error) {
+	c, err := wgctrl.New()
+	if err != nil {
+		return d, fmt.Errorf("opening wireguard: %w", err)
+	}
+	defer c.Close()
+	w, err := c.Device(link)
+	if errors.Is(err, fs.ErrNotExist) {
+		return d, nil
+	}
+	if err != nil {
+		return d, fmt.Errorf("reading wireguard device %s: %w", link, err)
+	}
+	d.PrivateKey, d.ListenPort = peers.PrivateKeyFrom(w.PrivateKey), uint16(w.ListenPort)
+	for _, p := range w.Peers {
+		d.Peers = append(d.Peers, fromPeer(p))
+	}
+	slices.SortFunc(d.Peers, func(a, b tunnel.DevicePeer) int { return bytes.Compare(a.PublicKey[:], b.PublicKey[:]) })
+	return d, nil
+}
+
+func fromPeer(p wgtypes.Peer) tunnel.DevicePeer {
+	t := tunnel.DevicePeer{
+		PublicKey:    peers.PublicKey(p.PublicKey),
+		PresharedKey: peers.PresharedKeyFrom(p.PresharedKey),
+		Keepalive:    p.PersistentKeepaliveInterval,
+		Received:     p.ReceiveBytes,
+		Sent:         p.TransmitBytes,
+	}
+	if p.LastHandshakeTime.Unix() > 0 {
+		t.LastHandshake = p.LastHandshakeTime
+	}
+	if p.Endpoint != nil {
+		e := p.Endpoint.AddrPort()
+		t.Endpoint = netip.AddrPortFrom(e.Addr().Unmap(), e.Port())
+	}
+	for _, n := range p.AllowedIPs {
+		// A wider one is not of our making; dropping it here makes the peer differ.
+		if a, ok := prefix(&n); ok && a.IsSingleIP() {
+			t.Allowed = append(t.Allowed, a.Addr())
+		} else {
+			t.Allowed = append(t.Allowed, netip.Addr{})
+		}
+	}
+	slices.SortFunc(t.Allowed, netip.Addr.Compare)
+	return t
+}
+
+func configure(link string, cfg wgtypes.Config) error {
+	c, err := wgctrl.New()
+	if err != nil {
+		return fmt.Errorf("opening wireguard: %w", err)
+	}
+	defer c.Close()
+	return c.ConfigureDevice(link, cfg)
+}
+
+// setDevice changes the port only where it differs: setting it rebinds the
+// socket even if it is the same.
+func setDevice(s tunnel.SetDevice) error {
+	have, err := observeDevice(s.Link)
+	if err != nil {
+		return err
+	}
+	key, port := wgtypes.Key(s.PrivateKey.Bytes()), int(s.ListenPort)
+	cfg := wgtypes.Config{PrivateKey: &key}
+	if have.ListenPort != s.ListenPort {
+		cfg.ListenPort = &port
+	}
+	return configure(s.Link, cfg)
+}
+
+func setPeer(s tunnel.SetPeer) error {
+	psk := wgtypes.Key(s.Peer.PresharedKey.Bytes()) // zero removes one; nil would keep it
+	cfg := wgtypes.PeerConfig{
+		PublicKey:                   wgtypes.Key(s.Peer.PublicKey),
+		PresharedKey:                &psk,
+		PersistentKeepaliveInterval: &s.Peer.Keepalive,
+		ReplaceAllowedIPs:           true,
+	}
+	if s.Peer.Endpoint.IsValid() {
+		cfg.Endpoint = net.UDPAddrFromAddrPort(s.Peer.Endpoint)
+	}
+	for _, a := range s.Peer.Allowed {
+		cfg.AllowedIPs = append(cfg.AllowedIPs, *ipNet(netip.PrefixFrom(a, a.BitLen())))
+	}
+	return configure(s.Link, wgtypes.Config{Peers: []wgtypes.PeerConfig{cfg}})
+}
+
+func removePeer(s tunnel.RemovePeer) error {
+	return configure(s.Link, wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: wgtypes.Key(s.Key), Remove: true}}})
+}
+
+// greetPeer switches the keepalive on, which makes WireGuard send one at once
+// and so begin a handshake, and then sets it to what it should be.
+func greetPeer(s tunnel.GreetPeer) error {
+	for _, keepalive := range []time.Duration{0, time.Minute, s.Peer.Keepalive} {
+		err := configure(s.Link, wgtypes.Config{Peers: []wgtypes.PeerConfig{{
+			PublicKey: wgtypes.Key(s.Peer.PublicKey), UpdateOnly: true, PersistentKeepaliveInterval: &keepalive}}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

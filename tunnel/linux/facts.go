@@ -1,0 +1,70 @@
+package linux
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"postroad/tunnel"
+)
+
+// observeFacts reads this host's addresses and the ways to the remote ones.
+func observeFacts(q tunnel.Query) (f tunnel.Facts, err error) {
+	links, err := linkNames()
+	if err != nil {
+		return f, err
+	}
+	f.IPv6 = hasIPv6()
+	if f.Local, err = localAddrs(links, q.Link); err != nil {
+		return f, err
+	}
+	f.Paths = map[netip.Addr]tunnel.Path{}
+	for _, a := range q.Remotes {
+		if p, ok := pathTo(a, links); ok {
+			f.Paths[a] = p
+		}
+	}
+	return f, nil
+}
+
+func linkNames() (map[int]string, error) {
+	links, err := retry(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("listing links: %w", err)
+	}
+	names := map[int]string{}
+	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	return names, nil
+}
+
+// localAddrs returns the addresses that can be spoken from, but for the link's.
+func localAddrs(links map[int]string, ours string) ([]tunnel.LocalAddr, error) {
+	addrs, err := retry(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	var all []tunnel.LocalAddr
+	for _, a := range addrs {
+		p, ok := prefix(a.IPNet)
+		name := links[a.LinkIndex]
+		if ok && name != ours && p.Addr().IsGlobalUnicast() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
+			all = append(all, tunnel.LocalAddr{Addr: p.Addr(), Link: name})
+		}
+	}
+	return all, nil
+}
+
+// pathTo asks the kernel which way a packet that is not SMTP takes.
+func pathTo(a netip.Addr, links map[int]string) (tunnel.Path, bool) {
+	routes, err := netlink.RouteGet(net.IP(a.AsSlice()))
+	if err != nil || len(routes) == 0 {
+		return tunnel.Path{}, false
+	}
+	src, ok := netip.AddrFromSlice(routes[0].Src)
+	return tunnel.Path{Src: src.Unmap(), Link: links[routes[0].LinkIndex]}, ok
+}

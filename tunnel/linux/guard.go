@@ -1,0 +1,140 @@
+package linux
+
+import (
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// The guard's sets. Those of peers' addresses count what they stop, so they
+// come in pairs: what would go out to a peer, and what claims to come from one.
+const (
+	setPorts = "ports"
+	setOwn4  = "own4"
+	setOwn6  = "own6"
+	setOut4  = "out4"
+	setOut6  = "out6"
+	setIn4   = "in4"
+	setIn6   = "in6"
+)
+
+// chainSelected is not hooked: packets on the link are sent to it.
+const chainSelected = "selected"
+
+// A chain of the guard: where it stands, and its rules.
+type chain struct {
+	name     string
+	kind     nftables.ChainType
+	hook     *nftables.ChainHook // nil: not hooked
+	priority nftables.ChainPriority
+	rules    []rule
+}
+
+// A rule of the guard: a comment that says why it is there, for who reads
+// `nft list table inet postroad`, and its expressions.
+type rule struct {
+	why   string
+	exprs []expr.Any
+}
+
+// guardChains returns all chains of the guard for a link. Together they keep
+// this: SMTP with a peer is on the link or nowhere, what is on the link is SMTP,
+// and ICMP errors follow the connections that they are about.
+func guardChains(link string) []chain {
+	on, off := interfaces{link}, interfaces{link, "lo"}
+	return []chain{
+		{"arriving", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, join(
+			// The mark lets reverse path filters that see no ports (nft's fib) find the way back.
+			one("on the link: mark for reverse path filters", in(on), setMark()),
+			one("on the link: only to our mail addresses", in(on), v4(), addr4(dst), notInSet(setOwn4), drop()),
+			one("on the link: only to our mail addresses", in(on), v6(), addr6(dst), notInSet(setOwn6), drop()),
+			one("on the link", in(on), accept()),
+			one("from ourselves", in(interfaces{"lo"}), accept()),
+			clearSMTP("clear SMTP from a peer", src, setIn4, setIn6, reject()),
+		)},
+		{"tracked", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle, join(
+			one("on the link: mark the connection", in(on), setCtMark()),
+			one("from ourselves", in(interfaces{"lo"}), accept()),
+			icmpErrors("clear ICMP error about a connection on the link", drop()),
+		)},
+		{"entering", nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter - 10, join(
+			one("on the link: only what the policy selects", in(on), jump(chainSelected)),
+		)},
+		{"passing", nftables.ChainTypeFilter, nftables.ChainHookForward, 250, join(
+			one("on the link: only what the policy selects", in(on), jump(chainSelected)),
+			one("on the link: only what the policy selects", out(on), jump(chainSelected)),
+			one("on the link", out(on), accept()),
+			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, reject()),
+		)},
+		{"icmp", nftables.ChainTypeRoute, nftables.ChainHookOutput, *nftables.ChainPriorityMangle, join(
+			icmpErrors("ICMP errors follow their connection into the link", setMark()),
+		)},
+		{"sending", nftables.ChainTypeFilter, nftables.ChainHookOutput, 250, join(
+			one("on the link: mark the connection", out(on), setCtMark()),
+			one("on the link", out(on), accept()),
+			one("to ourselves", out(interfaces{"lo"}), accept()),
+			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, reject()),
+		)},
+		// The last look, at packets as they go on the wire; reject is not allowed here.
+		{"leaving", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, 300, join(
+			each("on the link, or to ourselves", off, out, accept()),
+			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, drop()),
+			icmpErrors("clear ICMP error about a connection on the link", drop()),
+		)},
+		{name: chainSelected, rules: join(
+			one("SMTP", tcpPort(dst), inSet(setPorts), ret()),
+			one("answers of SMTP connections", tcpPort(src), inSet(setPorts), ctState(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), ret()),
+			icmpErrors("ICMP errors about connections on the link", ret()),
+			one("nothing else", drop()),
+		)},
+	}
+}
+
+type interfaces []string
+
+// join makes one list of rules out of several.
+func join(lists ...[]rule) []rule {
+	var all []rule
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+func one(why string, exprs ...[]expr.Any) []rule {
+	r := rule{why: why}
+	for _, e := range exprs {
+		r.exprs = append(r.exprs, e...)
+	}
+	return []rule{r}
+}
+
+func each(why string, names interfaces, match func(interfaces) []expr.Any, verdict []expr.Any) []rule {
+	var all []rule
+	for _, n := range names {
+		all = append(all, one(why, match(interfaces{n}), verdict)...)
+	}
+	return all
+}
+
+// clearSMTP matches SMTP by either port with an address in a set. The set comes
+// last: it counts what it matches.
+func clearSMTP(why string, which end, set4, set6 string, verdict []expr.Any) []rule {
+	var all []rule
+	for _, port := range []end{dst, src} {
+		all = append(all,
+			one(why, tcpPort(port), inSet(setPorts), v4(), addr4(which), inSet(set4), verdict)[0],
+			one(why, tcpPort(port), inSet(setPorts), v6(), addr6(which), inSet(set6), verdict)[0])
+	}
+	return all
+}
+
+// icmpErrors matches ICMP errors about connections that bear our mark: they
+// quote what the connection carries.
+func icmpErrors(why string, verdict []expr.Any) []rule {
+	var all []rule
+	for _, proto := range []byte{unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} {
+		all = append(all, one(why, l4proto(proto), ctState(expr.CtStateBitRELATED), ctMarked(), verdict)...)
+	}
+	return all
+}

@@ -1,0 +1,153 @@
+package linux
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+
+	"postroad/tunnel"
+)
+
+// observeGuard reads the guard back. It is sound only if every chain and rule
+// reads as we would write it for the link: a guard that somebody has edited is
+// replaced, also where the library cannot even read what was put there.
+func observeGuard(link string) (tunnel.Guard, error) {
+	c, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return tunnel.Guard{}, fmt.Errorf("opening nftables: %w", err)
+	}
+	defer c.CloseLasting()
+	tables, err := c.ListTablesOfFamily(guardTable.Family)
+	if err != nil {
+		return tunnel.Guard{}, fmt.Errorf("listing nft tables: %w", err)
+	}
+	i := slices.IndexFunc(tables, func(t *nftables.Table) bool { return t.Name == guardTable.Name })
+	if i < 0 {
+		return tunnel.Guard{}, nil
+	}
+	g := tunnel.Guard{Link: link, Refused: map[netip.Addr]tunnel.Refused{}}
+	whole := readSets(c, &g)
+	g.Sound = whole && sameChains(c, guardChains(link)) && tables[i].Flags == 0 // a dormant table guards nothing
+	return g, nil
+}
+
+// sameChains says whether the table's chains are the wanted ones and no others.
+func sameChains(c *nftables.Conn, want []chain) bool {
+	have, err := c.ListChainsOfTableFamily(guardTable.Family)
+	have = slices.DeleteFunc(have, func(ch *nftables.Chain) bool { return ch.Table.Name != guardTable.Name })
+	if err != nil || len(have) != len(want) {
+		return false
+	}
+	for _, w := range want {
+		i := slices.IndexFunc(have, func(ch *nftables.Chain) bool { return ch.Name == w.name })
+		if i < 0 || !sameHook(have[i], w) {
+			return false
+		}
+		rules, err := c.GetRules(guardTable, have[i])
+		if err != nil || !slices.EqualFunc(rules, w.rules, sameRule) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameHook(have *nftables.Chain, want chain) bool {
+	if want.hook == nil {
+		return have.Hooknum == nil
+	}
+	return have.Hooknum != nil && *have.Hooknum == *want.hook && *have.Priority == want.priority &&
+		have.Type == want.kind && (have.Policy == nil || *have.Policy == nftables.ChainPolicyAccept)
+}
+
+func sameRule(have *nftables.Rule, want rule) bool {
+	return slices.EqualFunc(have.Exprs, want.exprs, sameExpr)
+}
+
+// sameExpr compares what an expression means, not what the library fails to
+// read back: a set's number, and that a connection's mark is written, not read.
+func sameExpr(have, want expr.Any) bool {
+	switch w := want.(type) {
+	case *expr.Lookup:
+		h, ok := have.(*expr.Lookup)
+		return ok && h.SetName == w.SetName && h.SourceRegister == w.SourceRegister && h.Invert == w.Invert
+	case *expr.Ct:
+		h, ok := have.(*expr.Ct)
+		return ok && h.Key == w.Key && h.Direction == w.Direction && (w.SourceRegister || h.Register == w.Register)
+	}
+	return reflect.DeepEqual(have, want)
+}
+
+// readSets fills the guard with the elements and counters of its sets, and says
+// whether all of them are there.
+func readSets(c *nftables.Conn, g *tunnel.Guard) bool {
+	sets, err := c.GetSets(guardTable)
+	whole := err == nil
+	found := map[string][]nftables.SetElement{}
+	for _, want := range guardSets(tunnel.Guard{}) {
+		i := slices.IndexFunc(sets, func(s *nftables.Set) bool { return s.Name == want.name })
+		if i < 0 || sets[i].KeyType.Name != want.kind.Name {
+			whole = false
+			continue
+		}
+		if found[want.name], err = c.GetSetElements(sets[i]); err != nil {
+			whole = false
+		}
+	}
+	fillGuard(g, found)
+	return whole
+}
+
+func fillGuard(g *tunnel.Guard, found map[string][]nftables.SetElement) {
+	for _, e := range found[setPorts] {
+		g.Ports = append(g.Ports, binary.BigEndian.Uint16(e.Key))
+	}
+	slices.Sort(g.Ports)
+	g.Own = append(elementAddrs(found[setOwn4]), elementAddrs(found[setOwn6])...)
+	slices.SortFunc(g.Own, netip.Addr.Compare)
+	// Only an address that is stopped both ways is guarded.
+	ins := map[netip.Addr]bool{}
+	for _, a := range append(elementAddrs(found[setIn4]), elementAddrs(found[setIn6])...) {
+		ins[a] = true
+	}
+	for _, a := range append(elementAddrs(found[setOut4]), elementAddrs(found[setOut6])...) {
+		if ins[a] {
+			g.Peers = append(g.Peers, a)
+		}
+	}
+	slices.SortFunc(g.Peers, netip.Addr.Compare)
+	for name, elements := range found {
+		count(g.Refused, name, elements)
+	}
+}
+
+func count(refused map[netip.Addr]tunnel.Refused, set string, elements []nftables.SetElement) {
+	for _, e := range elements {
+		a, ok := netip.AddrFromSlice(e.Key)
+		if !ok || e.Counter == nil {
+			continue
+		}
+		r := refused[a]
+		if strings.HasPrefix(set, "in") {
+			r.In += e.Counter.Packets
+		} else {
+			r.Out += e.Counter.Packets
+		}
+		refused[a] = r
+	}
+}
+
+func elementAddrs(elements []nftables.SetElement) []netip.Addr {
+	var all []netip.Addr
+	for _, e := range elements {
+		if a, ok := netip.AddrFromSlice(e.Key); ok {
+			all = append(all, a)
+		}
+	}
+	return all
+}

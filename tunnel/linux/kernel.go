@@ -1,0 +1,139 @@
+// Package linux is the only code that touches the kernel: links, addresses,
+// rules and routes over netlink, the guard over nftables, WireGuard over its
+// UAPI.
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"postroad/tunnel"
+	"postroad/tunnel/userspace"
+)
+
+// A Kernel is the network namespace that the process is in. It is not for use
+// by several goroutines at once, but for Watch.
+type Kernel struct {
+	log    *slog.Logger
+	reader bool
+	device *userspace.Device // nil: none, or not ours
+}
+
+var _ tunnel.System = (*Kernel)(nil)
+
+// New returns the system of the daemon, which owns the link.
+func New(log *slog.Logger) *Kernel { return &Kernel{log: log} }
+
+// NewReader returns a system for looking on: it takes the daemon's link for
+// ours although another process made it.
+func NewReader(log *slog.Logger) *Kernel { return &Kernel{log: log, reader: true} }
+
+// Close removes a link that lives in this process; all else stays.
+func (k *Kernel) Close() {
+	if k.device != nil {
+		k.device.Close()
+		k.device = nil
+	}
+}
+
+// Observe implements tunnel.System.
+func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f tunnel.Facts, err error) {
+	if s.Guard, err = observeGuard(q.Link); err != nil {
+		return s, f, err
+	}
+	var index int
+	if s.Link, index, err = k.observeLink(q.Link); err != nil {
+		return s, f, err
+	}
+	if s.Link.Name != "" && !s.Link.Foreign {
+		if s.Device, err = observeDevice(q.Link); err != nil {
+			return s, f, err
+		}
+	}
+	if s.Rules, err = observeRules(); err != nil {
+		return s, f, err
+	}
+	if s.Routes, err = observeRoutes(index); err != nil {
+		return s, f, err
+	}
+	f, err = observeFacts(q)
+	return s, f, err
+}
+
+// Do implements tunnel.System.
+func (k *Kernel) Do(_ context.Context, s tunnel.Step) error {
+	switch s := s.(type) {
+	case tunnel.ReplaceGuard:
+		return replaceGuard(s.Guard)
+	case tunnel.AddToGuard:
+		return changeGuard(s.Guard, addToSet)
+	case tunnel.TakeFromGuard:
+		return changeGuard(s.Guard, takeFromSet)
+	case tunnel.RemoveGuard:
+		return removeGuard()
+	case tunnel.CreateLink:
+		return k.createLink(s.Link)
+	case tunnel.SetLink:
+		return k.setLink(s.Link)
+	case tunnel.RemoveLink:
+		return k.removeLink(s.Name)
+	case tunnel.AddAddress:
+		return addAddress(s.Link, s.Addr)
+	case tunnel.RemoveAddress:
+		return removeAddress(s.Link, s.Addr)
+	case tunnel.SetDevice:
+		return setDevice(s)
+	case tunnel.SetPeer:
+		return setPeer(s)
+	case tunnel.RemovePeer:
+		return removePeer(s)
+	case tunnel.GreetPeer:
+		return greetPeer(s)
+	case tunnel.SetRoute:
+		return setRoute(s.Link, s.Route)
+	case tunnel.RemoveRoute:
+		return removeRoute(s.Link, s.Route)
+	case tunnel.AddRule:
+		return addRule(s.Rule)
+	case tunnel.RemoveRule:
+		return removeRule(s.Rule)
+	}
+	return fmt.Errorf("no way to do %T", s)
+}
+
+// families are those that rules and routes are kept for.
+var families = []int{netlink.FAMILY_V4, netlink.FAMILY_V6}
+
+// unless returns err, or nil if it is one of the given ones.
+func unless(err error, fine ...error) error {
+	for _, f := range fine {
+		if errors.Is(err, f) {
+			return nil
+		}
+	}
+	return err
+}
+
+// retry repeats a dump that the kernel says was disturbed.
+func retry[T any](dump func() (T, error)) (v T, err error) {
+	for range 10 {
+		if v, err = dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return v, err
+}
+
+// hasIPv6 says whether the kernel has IPv6 at all (it has not with ipv6.disable=1).
+func hasIPv6() bool {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return !errors.Is(err, unix.EAFNOSUPPORT)
+}

@@ -1,0 +1,178 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"postroad/peers"
+)
+
+// A System is the host's network, as far as a Loop needs it.
+type System interface {
+	// Observe reads what of ours is there, and the facts of the host. It
+	// changes nothing.
+	Observe(ctx context.Context, q Query) (State, Facts, error)
+	// Do does one step, whole or not at all.
+	Do(ctx context.Context, s Step) error
+	// Watch calls changed whenever something may have changed, until ctx ends
+	// (nil) or it can no longer watch (an error).
+	Watch(ctx context.Context, changed func()) error
+}
+
+// A Query says what to observe beside what bears our marks.
+type Query struct {
+	Link    string       // name of the link
+	Remotes []netip.Addr // addresses whose paths are asked for
+}
+
+// The loop's times.
+const (
+	interval      = 30 * time.Second       // looks without being woken
+	shortInterval = 5 * time.Second        // the same while a peer does not answer
+	minGap        = 5 * time.Millisecond   // between two passes
+	maxGap        = 250 * time.Millisecond // between two passes under a storm of events
+	minBackoff    = 100 * time.Millisecond // after a failed pass
+	maxBackoff    = 30 * time.Second
+)
+
+var (
+	errDown    = errors.New("taken down") // ends Run after Down
+	errStopped = errors.New("the daemon is stopping")
+)
+
+// A Loop keeps the system in the state that the peers file asks for. All its
+// work is done by one goroutine, that of Run; the other methods ask it.
+type Loop struct {
+	System System
+	Load   func() (*peers.Config, error)                                // reads the peers file
+	Lookup func(ctx context.Context, name string) ([]netip.Addr, error) // resolves an endpoint's name
+	Log    *slog.Logger
+	Ready  func() // called once, after the first clean pass; nil: nobody waits
+
+	config  *peers.Config
+	file    FileStatus
+	problem error // why the last pass failed; nil: it did not
+	passed  bool  // there was a clean pass
+	down    bool  // protection has been taken away on purpose
+	repoint map[peers.PublicKey]bool
+	names   *names
+	tracker tracker
+	calls   chan func(context.Context)
+	pokes   chan struct{}
+	stopped chan struct{} // closed when Run ends
+}
+
+// New returns a loop that starts with the config c.
+func New(l Loop, c *peers.Config) *Loop {
+	l.calls, l.pokes, l.stopped = make(chan func(context.Context)), make(chan struct{}, 1), make(chan struct{})
+	l.tracker.log = l.Log
+	l.names = newNames(l.Lookup, l.Log, l.Poke)
+	l.accept(c)
+	return &l
+}
+
+// Run keeps the state until ctx ends or Down is called; both are no error. What
+// is in the kernel stays.
+func (l *Loop) Run(ctx context.Context) error {
+	defer close(l.stopped)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.watch(ctx) })
+	g.Go(func() error { return l.names.run(ctx) })
+	g.Go(func() error { return l.work(ctx) })
+	if err := g.Wait(); !errors.Is(err, errDown) {
+		return err
+	}
+	return nil
+}
+
+// Poke asks for a pass soon. It never blocks.
+func (l *Loop) Poke() {
+	select {
+	case l.pokes <- struct{}{}:
+	default:
+	}
+}
+
+// Reload reads the peers file and, if it is valid, puts it in force before it
+// returns. Otherwise all stays as it was, and the error says why.
+func (l *Loop) Reload(ctx context.Context) error {
+	return l.call(ctx, func(ctx context.Context) error {
+		c, err := l.Load()
+		if err != nil {
+			l.reject(err)
+			return fileError{err}
+		}
+		l.accept(c)
+		l.Log.Info("peers file in force", "peers", len(c.Peers))
+		l.Poke()
+		if _, err := l.pass(ctx); err != nil {
+			return fmt.Errorf("the file is in force, but applying it goes on failing: %w", err)
+		}
+		return nil
+	})
+}
+
+// A fileError is the peers file's fault.
+type fileError struct{ error }
+
+func (e fileError) Unwrap() error { return e.error }
+
+// IsFileError says whether the peers file is at fault.
+func IsFileError(err error) bool { return errors.As(err, new(fileError)) }
+
+// Down takes all protection away and ends Run.
+func (l *Loop) Down(ctx context.Context) error {
+	return l.call(ctx, func(ctx context.Context) error {
+		err := TakeDown(ctx, l.System, l.config.Host.Link)
+		l.down = err == nil
+		return err
+	})
+}
+
+// TakeDown removes all that is ours, the guard last.
+func TakeDown(ctx context.Context, sys System, link string) error {
+	have, _, err := sys.Observe(ctx, Query{Link: link})
+	if err != nil {
+		return err
+	}
+	return do(ctx, sys, Diff(have, State{}, time.Now()), func(Step) {})
+}
+
+// call runs f in the goroutine of Run, with Run's context: who asked may go,
+// what he asked for is finished.
+func (l *Loop) call(ctx context.Context, f func(context.Context) error) error {
+	done := make(chan error, 1)
+	select {
+	case l.calls <- func(ctx context.Context) { done <- f(ctx) }:
+		return <-done
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.stopped:
+		return errStopped
+	}
+}
+
+// watch pokes at every change, and resubscribes when watching breaks.
+func (l *Loop) watch(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := l.System.Watch(ctx, l.Poke); err != nil && ctx.Err() == nil {
+			l.Log.Warn("watching the kernel broke off; looking again", "error", err)
+		}
+		l.Poke()
+		sleep(ctx, minBackoff)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

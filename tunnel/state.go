@@ -1,0 +1,130 @@
+// Package tunnel decides what protects the mail: it turns the peers file into
+// a wished State, compares it with the State that the system has, and plans
+// the steps from one to the other. It is pure but for the Loop, and knows no
+// operating system.
+package tunnel
+
+import (
+	"net/netip"
+	"time"
+
+	"postroad/peers"
+)
+
+// Marks by which what is ours is known again. Nothing that does not bear them
+// is ever changed or deleted.
+const (
+	Table        = 2525       // routing table
+	Protocol     = 125        // of our rules and routes, see rtnetlink(7)
+	MarkPriority = 2500       // of the rule for marked packets
+	PortPriority = 2510       // of the rules for ports
+	Mark         = 0x02000000 // the one bit of packet and connection marks that we use
+	GuardTable   = "postroad" // nft table, family inet
+)
+
+// TwinMetric is that of the unreachable route behind every tunnel route: the
+// largest that both families take, so that it counts only when the other is gone.
+const TwinMetric = 4294967294
+
+// LinkAddress stands on the link whatever else does: a link without any IPv4
+// address fails even the loose reverse path filter (fib_validate_source).
+var LinkAddress = netip.MustParsePrefix("169.254.25.25/32")
+
+// A State is all that is ours in a host's network. The wished and the observed
+// one share the type; slices are sorted and without duplicates.
+type State struct {
+	Guard  Guard
+	Link   Link
+	Device Device
+	Rules  []Rule
+	Routes []Route
+}
+
+// A Guard is the packet filter that stops clear SMTP whatever the routes say.
+type Guard struct {
+	Sound bool         // the table is there and its chains are those of this program
+	Link  string       // the one interface that SMTP with peers may use
+	Ports []uint16     // what counts as SMTP
+	Own   []netip.Addr // our addresses that peers may reach through the link
+	Peers []netip.Addr // addresses whose SMTP is stopped anywhere but on the link
+
+	// Refused holds what the guard stopped. Observed only.
+	Refused map[netip.Addr]Refused
+}
+
+// Refused counts the clear SMTP packets that the guard stopped for one address.
+type Refused struct {
+	In, Out uint64 // packets
+}
+
+// A Link is the WireGuard interface. The zero value is none.
+type Link struct {
+	Name    string
+	Backend peers.Backend // wish: what may make it; observed: what made it
+	Foreign bool          // observed only: a link of this name exists, and is not ours
+	Up      bool
+	MTU     int  // bytes
+	Loose   bool // reverse path filter 2, RFC 3704's loose mode
+	Addrs   []netip.Prefix
+}
+
+// A Device is what WireGuard knows.
+type Device struct {
+	PrivateKey peers.PrivateKey
+	ListenPort uint16
+	Peers      []DevicePeer // sorted by public key
+}
+
+// A DevicePeer is a peer as WireGuard knows it.
+type DevicePeer struct {
+	PublicKey    peers.PublicKey
+	PresharedKey peers.PresharedKey // zero: none
+	Endpoint     netip.AddrPort     // zero: not known
+	Allowed      []netip.Addr
+	Keepalive    time.Duration // zero: off
+
+	Repoint bool // wish only: take Endpoint even if the peer has roamed
+
+	LastHandshake time.Time // observed only; zero: never
+	Received      int64     // observed only, bytes
+	Sent          int64     // observed only, bytes
+}
+
+// A Rule sends packets to our routing table. One with neither ports nor mark
+// selects all packets, which is never wished but can be observed where a
+// kernel (before 4.17) ignores ports.
+type Rule struct {
+	IPv6     bool
+	Priority int
+	Mark     uint32 // with itself as mask; zero: any
+	SrcPort  uint16 // TCP; zero: any
+	DstPort  uint16 // TCP; zero: any
+}
+
+// A Route is one to a peer's address in our routing table.
+type Route struct {
+	Dst         netip.Addr
+	Unreachable bool       // the twin that stays when the link goes
+	Src         netip.Addr // our address to use; zero for the twin
+}
+
+// Facts are what a wish needs to know of the host, beside the peers file.
+type Facts struct {
+	IPv6      bool                     // the kernel has it
+	Local     []LocalAddr              // global addresses on links other than ours
+	Paths     map[netip.Addr]Path      // the way to a remote address outside the tunnel; absent: none
+	Endpoints map[string][]netip.Addr  // what endpoint names resolve to; absent: not known
+	Repoint   map[peers.PublicKey]bool // peers whose endpoint the operator has changed
+}
+
+// A LocalAddr is an address of this host.
+type LocalAddr struct {
+	Addr netip.Addr
+	Link string
+}
+
+// A Path is the way that packets take to an address outside the tunnel.
+type Path struct {
+	Src  netip.Addr
+	Link string
+}

@@ -1,0 +1,124 @@
+// Package userspace carries the tunnel inside our own process: upstream's
+// WireGuard on a TUN interface. It creates and closes the device; configuring
+// and observing it goes through its UAPI socket, as with the kernel's.
+package userspace
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
+)
+
+// socketDir is where wg(8) and wgctrl look for UAPI sockets.
+const socketDir = "/var/run/wireguard"
+
+// A Device is an interface whose WireGuard runs in this process. It goes when
+// the process does.
+type Device struct {
+	dev  *device.Device
+	uapi net.Listener
+	name string
+}
+
+// Create makes the interface, down and without peers, and serves its UAPI
+// socket. It fails if an interface of the name exists.
+func Create(name string, mtu int, log *slog.Logger) (*Device, error) {
+	if _, err := net.InterfaceByName(name); err == nil {
+		return nil, fmt.Errorf("creating link %s: a link of this name exists", name)
+	}
+	t, err := tun.CreateTUN(name, mtu)
+	if err != nil {
+		return nil, fmt.Errorf("creating TUN %s: %w", name, explain(err))
+	}
+	uapi, err := listen(name)
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	d := &Device{dev: device.NewDevice(t, conn.NewDefaultBind(), logger(log)), uapi: uapi, name: name}
+	go d.serve()
+	return d, nil
+}
+
+// explain says what to do where there is no TUN.
+func explain(err error) error {
+	if _, statErr := os.Stat("/dev/net/tun"); errors.Is(statErr, fs.ErrNotExist) {
+		return errors.New("there is no /dev/net/tun; try `modprobe tun`, or give the container the device")
+	}
+	return err
+}
+
+func logger(log *slog.Logger) *device.Logger {
+	return &device.Logger{
+		Verbosef: device.DiscardLogf,
+		Errorf:   func(format string, args ...any) { log.Warn("wireguard: " + fmt.Sprintf(format, args...)) },
+	}
+}
+
+// listen opens the UAPI socket. Upstream's own way changes the umask of the
+// whole process meanwhile; a directory that only we may enter does not.
+func listen(name string) (net.Listener, error) {
+	if err := os.MkdirAll(socketDir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder for the UAPI socket: %w", err)
+	}
+	path := filepath.Join(socketDir, name+".sock")
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("removing an old UAPI socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the UAPI socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("closing the UAPI socket to others: %w", err)
+	}
+	return l, nil
+}
+
+func (d *Device) serve() {
+	for {
+		c, err := d.uapi.Accept()
+		if err != nil {
+			return
+		}
+		go d.dev.IpcHandle(c)
+	}
+}
+
+// Name returns the name that the interface was created with.
+func (d *Device) Name() string { return d.name }
+
+// Up opens the UDP port. The link's own up would do it too, later, and would
+// tell nobody that the port is taken.
+func (d *Device) Up() error {
+	if err := d.dev.Up(); err != nil {
+		return fmt.Errorf("opening the UDP port: %w", err)
+	}
+	return nil
+}
+
+// Gone says whether the device has ended, for instance because its interface
+// was deleted.
+func (d *Device) Gone() bool {
+	select {
+	case <-d.dev.Wait():
+		return true
+	default:
+		return false
+	}
+}
+
+// Close removes the interface and ends all sessions. It may be called again.
+func (d *Device) Close() {
+	d.uapi.Close()
+	d.dev.Close()
+}

@@ -1,0 +1,216 @@
+package tunnel
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"postroad/peers"
+)
+
+// Want returns the State in which all SMTP with the peers of c is protected.
+func Want(c *peers.Config, f Facts) State {
+	own := ownAddresses(c, f)
+	return State{
+		Guard:  wantGuard(c, own),
+		Link:   wantLink(&c.Host, f),
+		Device: wantDevice(c, f),
+		Rules:  wantRules(c.Host.Ports, f.IPv6),
+		Routes: wantRoutes(c, own, f),
+	}
+}
+
+// Remotes returns the addresses whose Paths Want asks for.
+func Remotes(c *peers.Config, endpoints map[string][]netip.Addr) []netip.Addr {
+	var all []netip.Addr
+	for _, p := range c.Peers {
+		all = append(all, p.Addresses...)
+		for _, e := range candidates(p, endpoints) {
+			all = append(all, e.Addr())
+		}
+	}
+	return sortedAddrs(all)
+}
+
+// ownAddresses returns our mail addresses: those that the file declares, or
+// else the global ones of the interfaces that lead to the peers.
+func ownAddresses(c *peers.Config, f Facts) []netip.Addr {
+	if len(c.Host.Addresses) > 0 {
+		return sortedAddrs(slices.Clone(c.Host.Addresses))
+	}
+	var own []netip.Addr
+	links := map[string]bool{}
+	for _, p := range c.Peers {
+		for _, a := range p.Addresses {
+			if path, ok := f.Paths[a]; ok {
+				links[path.Link] = true
+				own = append(own, path.Src)
+			}
+		}
+	}
+	for _, l := range f.Local {
+		if links[l.Link] {
+			own = append(own, l.Addr)
+		}
+	}
+	return sortedAddrs(own)
+}
+
+func wantGuard(c *peers.Config, own []netip.Addr) Guard {
+	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own}
+	for _, p := range c.Peers {
+		g.Peers = append(g.Peers, p.Addresses...)
+	}
+	g.Peers = sortedAddrs(g.Peers)
+	return g
+}
+
+// wantLink gives the link the declared addresses that no other interface has:
+// behind a 1:1 NAT the host does not own the address that the world knows.
+func wantLink(h *peers.Host, f Facts) Link {
+	l := Link{Name: h.Link, Backend: h.Backend, Up: true, MTU: h.MTU, Loose: true,
+		Addrs: []netip.Prefix{LinkAddress}}
+	for _, a := range h.Addresses {
+		if !slices.ContainsFunc(f.Local, func(l LocalAddr) bool { return l.Addr == a }) {
+			l.Addrs = append(l.Addrs, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	slices.SortFunc(l.Addrs, netip.Prefix.Compare)
+	return l
+}
+
+func wantDevice(c *peers.Config, f Facts) Device {
+	d := Device{PrivateKey: c.Host.PrivateKey, ListenPort: c.Host.ListenPort}
+	for _, p := range c.Peers {
+		d.Peers = append(d.Peers, DevicePeer{
+			PublicKey:    p.PublicKey,
+			PresharedKey: p.PresharedKey,
+			Endpoint:     endpoint(p, f),
+			Allowed:      sortedAddrs(slices.Clone(p.Addresses)),
+			Keepalive:    p.Keepalive,
+			Repoint:      f.Repoint[p.PublicKey],
+		})
+	}
+	slices.SortFunc(d.Peers, func(a, b DevicePeer) int { return slices.Compare(a.PublicKey[:], b.PublicKey[:]) })
+	return d
+}
+
+// endpoint picks the first candidate that we have a path to, else the first.
+func endpoint(p peers.Peer, f Facts) netip.AddrPort {
+	all := candidates(p, f.Endpoints)
+	for _, e := range all {
+		if _, ok := f.Paths[e.Addr()]; ok {
+			return e
+		}
+	}
+	if len(all) == 0 {
+		return netip.AddrPort{}
+	}
+	return all[0]
+}
+
+// candidates returns where a peer may be reached: none while the name of its
+// endpoint is not resolved.
+func candidates(p peers.Peer, resolved map[string][]netip.Addr) []netip.AddrPort {
+	addrs, port := p.Addresses, uint16(peers.DefaultListenPort)
+	if p.Endpoint != (peers.Endpoint{}) {
+		if e, ok := p.Endpoint.Addr(); ok {
+			return []netip.AddrPort{e}
+		}
+		addrs, port = resolved[p.Endpoint.Host], p.Endpoint.Port
+	}
+	all := make([]netip.AddrPort, len(addrs))
+	for i, a := range addrs {
+		all[i] = netip.AddrPortFrom(a, port)
+	}
+	return all
+}
+
+// wantRules selects SMTP by either port: the answers of a connection that we
+// accepted have the port on our own side, and a reverse path filter looks a
+// packet up with its ports swapped.
+func wantRules(ports []uint16, ipv6 bool) []Rule {
+	var rules []Rule
+	families := []bool{false}
+	if ipv6 {
+		families = append(families, true)
+	}
+	for _, v6 := range families {
+		rules = append(rules, Rule{IPv6: v6, Priority: MarkPriority, Mark: Mark})
+		for _, p := range ports {
+			rules = append(rules,
+				Rule{IPv6: v6, Priority: PortPriority, DstPort: p},
+				Rule{IPv6: v6, Priority: PortPriority, SrcPort: p})
+		}
+	}
+	return sortedRules(rules)
+}
+
+// wantRoutes gives every peer address its unreachable twin, and the way through
+// the tunnel where we have an address of that family to speak from.
+func wantRoutes(c *peers.Config, own []netip.Addr, f Facts) []Route {
+	var routes []Route
+	for _, p := range c.Peers {
+		for _, a := range p.Addresses {
+			if a.Is6() && !f.IPv6 {
+				continue
+			}
+			routes = append(routes, Route{Dst: a, Unreachable: true})
+			if src := source(a, own, f); src.IsValid() {
+				routes = append(routes, Route{Dst: a, Src: src})
+			}
+		}
+	}
+	return sortedRoutes(routes)
+}
+
+// source picks the address to speak to a peer from: that of the path outside
+// the tunnel if it is one of ours, else the first of the family. Zero: none.
+func source(peer netip.Addr, own []netip.Addr, f Facts) netip.Addr {
+	if path, ok := f.Paths[peer]; ok && slices.Contains(own, path.Src) {
+		return path.Src
+	}
+	for _, a := range own {
+		if a.Is4() == peer.Is4() {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+func sortedAddrs(s []netip.Addr) []netip.Addr {
+	slices.SortFunc(s, netip.Addr.Compare)
+	return slices.Compact(s)
+}
+
+func sortedRules(s []Rule) []Rule {
+	slices.SortFunc(s, CompareRules)
+	return slices.Compact(s)
+}
+
+func sortedRoutes(s []Route) []Route {
+	slices.SortFunc(s, CompareRoutes)
+	return slices.Compact(s)
+}
+
+// CompareRules is the order of State.Rules.
+func CompareRules(a, b Rule) int {
+	return cmp.Or(compareBools(a.IPv6, b.IPv6), cmp.Compare(a.Priority, b.Priority),
+		cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.DstPort, b.DstPort), cmp.Compare(a.SrcPort, b.SrcPort))
+}
+
+// CompareRoutes is the order of State.Routes: it puts the twin before the tunnel route of the same address.
+func CompareRoutes(a, b Route) int {
+	return cmp.Or(a.Dst.Compare(b.Dst), compareBools(b.Unreachable, a.Unreachable), a.Src.Compare(b.Src))
+}
+
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}

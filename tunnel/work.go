@@ -1,0 +1,187 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"postroad/peers"
+)
+
+// work is the loop proper: a pass when poked, after a failure with growing
+// patience, and every interval anyway; calls are served in between.
+func (l *Loop) work(ctx context.Context) error {
+	var p pace
+	due := time.NewTimer(0)
+	defer due.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case f := <-l.calls:
+			f(ctx)
+			if l.down {
+				return errDown
+			}
+		case <-l.pokes:
+			due.Reset(p.poked(time.Now()))
+		case <-due.C:
+			steps, err := l.pass(ctx)
+			due.Reset(p.passed(time.Now(), steps, err, l.unsettled()))
+		}
+	}
+}
+
+// pass observes, compares and applies, once, and says how many steps that took.
+func (l *Loop) pass(ctx context.Context) (steps int, err error) {
+	steps, err = l.apply(ctx)
+	if ctx.Err() != nil {
+		return steps, nil
+	}
+	switch {
+	case err == nil && l.problem != nil:
+		l.Log.Info("all in place again")
+	case err != nil && (l.problem == nil || l.problem.Error() != err.Error()):
+		l.Log.Error("keeping what stands, and trying again", "error", err)
+	}
+	if l.problem = err; err == nil && !l.passed {
+		l.passed = true
+		if l.Ready != nil {
+			l.Ready()
+		}
+	}
+	return steps, err
+}
+
+func (l *Loop) apply(ctx context.Context) (steps int, err error) {
+	have, want, err := l.look(ctx)
+	if err != nil {
+		return 0, err
+	}
+	plan := Diff(have, want, time.Now())
+	err = do(ctx, l.System, plan, func(s Step) { l.Log.Info("done", "step", s.String()) })
+	if err != nil {
+		return len(plan), err
+	}
+	clear(l.repoint)
+	if len(plan) > 0 {
+		have, want, err = l.look(ctx)
+	}
+	if err == nil {
+		now := time.Now()
+		l.tracker.update(Judge(l.config, have, want, now), now)
+	}
+	return len(plan), err
+}
+
+// unsettled says whether a peer is about to change its state: WireGuard sends
+// no event when a peer answers, so one has to look.
+func (l *Loop) unsettled() bool {
+	for _, m := range l.tracker.peers {
+		if m.state == Waiting || m.state == Blocked {
+			return true
+		}
+	}
+	return false
+}
+
+// look observes the system and says what it should be.
+func (l *Loop) look(ctx context.Context) (have, want State, err error) {
+	endpoints := l.names.known()
+	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.config, endpoints)}
+	have, facts, err := l.System.Observe(ctx, q)
+	if err != nil {
+		return have, want, err
+	}
+	facts.Endpoints, facts.Repoint = endpoints, l.repoint
+	return have, Want(l.config, facts), nil
+}
+
+// do does the steps in order and stops at the first that fails.
+func do(ctx context.Context, sys System, plan Plan, done func(Step)) error {
+	for _, s := range plan {
+		if err := sys.Do(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+		done(s)
+	}
+	return nil
+}
+
+// accept puts a config in force.
+func (l *Loop) accept(c *peers.Config) {
+	l.repoint = changedEndpoints(l.config, c)
+	l.config = c
+	l.file = FileStatus{InForce: true, Loaded: time.Now()}
+	l.names.want(c.EndpointNames())
+}
+
+// reject remembers why the file on disk is not in force.
+func (l *Loop) reject(err error) {
+	l.file.InForce, l.file.Errors = false, nil
+	for _, e := range Flatten(err) {
+		l.Log.Error("peers file not in force", "error", e)
+		l.file.Errors = append(l.file.Errors, e.Error())
+	}
+}
+
+// Flatten returns the errors that err joins, or err alone.
+func Flatten(err error) []error {
+	if f := (fileError{}); errors.As(err, &f) {
+		err = f.error
+	}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		return many.Unwrap()
+	}
+	return []error{err}
+}
+
+func changedEndpoints(old, c *peers.Config) map[peers.PublicKey]bool {
+	changed := map[peers.PublicKey]bool{}
+	if old == nil {
+		return changed
+	}
+	was := map[peers.PublicKey]peers.Endpoint{}
+	for _, p := range old.Peers {
+		was[p.PublicKey] = p.Endpoint
+	}
+	for _, p := range c.Peers {
+		if e, ok := was[p.PublicKey]; ok && e != p.Endpoint {
+			changed[p.PublicKey] = true
+		}
+	}
+	return changed
+}
+
+// A pace says when the next pass is due. The zero value is ready.
+type pace struct {
+	last    time.Time     // pass
+	gap     time.Duration // to keep after it
+	backoff time.Duration // after a failed pass
+}
+
+// poked returns how long to wait after an event: nothing, unless events follow
+// one upon the other.
+func (p *pace) poked(now time.Time) time.Duration {
+	return max(0, p.last.Add(p.gap).Sub(now))
+}
+
+// passed returns how long to wait for the next pass if nothing happens. Passes
+// that find nothing to do space themselves out, those that repair do not.
+func (p *pace) passed(now time.Time, steps int, err error, unsettled bool) time.Duration {
+	if steps > 0 || now.Sub(p.last) > time.Second {
+		p.gap = 0
+	}
+	p.last, p.gap = now, min(max(2*p.gap, minGap), maxGap)
+	switch {
+	case err != nil:
+		p.backoff = min(max(2*p.backoff, minBackoff), maxBackoff)
+		return p.backoff
+	case unsettled:
+		p.backoff = 0
+		return shortInterval
+	}
+	p.backoff = 0
+	return interval
+}
