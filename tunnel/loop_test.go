@@ -1,0 +1,269 @@
+package tunnel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postroad/peers"
+)
+
+// A rig is a loop that runs on a fake system.
+type rig struct {
+	*Loop
+	fake    *fake
+	log     *bytes.Buffer
+	file    *peers.Config // what the next reload reads
+	fileErr error
+	ready   int
+	ended   error
+	stop    func()
+}
+
+func testConfig() *peers.Config {
+	return &peers.Config{
+		Host: peers.Host{Link: "postroad0", Backend: peers.Auto, Ports: []uint16{25}, ListenPort: 51825, MTU: 1420,
+			Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")}},
+		Peers: []peers.Peer{{Name: "bravo", PublicKey: peers.PublicKey{1}, Addresses: pool[:1], Policy: peers.Require,
+			Endpoint: peers.Endpoint{Host: "mx.bravo.example", Port: 51825}}},
+	}
+}
+
+// start runs a loop in a synctest bubble until the test ends.
+func start(t *testing.T, prepare func(*rig)) *rig {
+	t.Helper()
+	r := &rig{fake: &fake{facts: Facts{IPv6: true, Local: []LocalAddr{{netip.MustParseAddr("192.0.2.10"), "eth0"}}}},
+		log: &bytes.Buffer{}, file: testConfig()}
+	l := Loop{
+		System: r.fake,
+		Load:   func() (*peers.Config, error) { return r.file, r.fileErr },
+		Lookup: func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("203.0.113.7")}, nil
+		},
+		Log:   slog.New(slog.NewTextHandler(r.log, nil)),
+		Ready: func() { r.ready++ },
+	}
+	if prepare != nil {
+		prepare(r)
+	}
+	r.Loop = New(l, testConfig())
+	ctx, cancel := context.WithCancel(t.Context())
+	r.stop = cancel
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.ended = r.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		if r.ended != nil {
+			t.Errorf("Run: %v", r.ended)
+		}
+	})
+	synctest.Wait()
+	return r
+}
+
+// settle lets the loop do what it has to do at once.
+func settle() {
+	time.Sleep(2 * maxGap)
+	synctest.Wait()
+}
+
+func (r *rig) wantInPlace(t *testing.T) {
+	t.Helper()
+	s := r.fake.look()
+	if !s.Guard.Sound || !Closed(s, pool[0], []uint16{25}) || send(s, packet{pool[0], 0, 25}) != tunnelled {
+		t.Errorf("not all in place:\n%+v\n%s", s, r.log)
+	}
+}
+
+func TestLoopPutsAllInPlaceAndIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		settle()
+		r.wantInPlace(t)
+		if r.ready != 1 {
+			t.Errorf("ready %d times", r.ready)
+		}
+		if got := r.fake.look().Device.Peers[0].Endpoint.String(); got != "203.0.113.7:51825" {
+			t.Errorf("endpoint by name is %s", got)
+		}
+	})
+}
+
+func TestLoopRepairsWhatIsDamaged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		settle()
+		for name, damage := range map[string]func(*State){
+			"guard": func(s *State) { s.Guard = Guard{} },
+			"rules": func(s *State) { s.Rules = nil },
+			"route": func(s *State) { s.Routes = s.Routes[1:] },
+			"link":  func(s *State) { s.Link, s.Device, s.Routes = Link{}, Device{}, s.Routes[:1] },
+			"peer":  func(s *State) { s.Device.Peers = nil },
+		} {
+			r.fake.damage(damage)
+			time.Sleep(maxGap)
+			synctest.Wait()
+			if r.wantInPlace(t); t.Failed() {
+				t.Fatalf("after damage to the %s", name)
+			}
+		}
+	})
+}
+
+func TestLoopLooksEvenIfNothingHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		settle()
+		r.fake.mu.Lock()
+		r.fake.state.Guard = Guard{} // and no event tells
+		r.fake.mu.Unlock()
+		time.Sleep(interval + time.Second)
+		synctest.Wait()
+		r.wantInPlace(t)
+	})
+}
+
+func TestLoopStopsAtFailedStepAndTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(r *rig) { r.fake.failAt = 3 })
+		if n := len(r.fake.done); n != 2 {
+			t.Errorf("went on after the failed step: %d steps done", n)
+		}
+		if r.ready != 0 {
+			t.Error("ready although a step failed")
+		}
+		time.Sleep(minBackoff)
+		settle()
+		r.wantInPlace(t)
+		if s, err := r.Status(t.Context()); err != nil || s.Problem != "" {
+			t.Errorf("still has a problem: %v, %v", s.Problem, err)
+		}
+	})
+}
+
+func TestLoopReportsWhatKeepsFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		settle()
+		stands := r.fake.look()
+		r.fake.mu.Lock()
+		r.fake.state.Link.Foreign = true // makes every CreateLink fail
+		r.fake.mu.Unlock()
+		r.Poke()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		s, err := r.Status(t.Context())
+		if err != nil || !strings.Contains(s.Problem, "create link") || s.Well() {
+			t.Errorf("status hides the problem: %+v, %v", s, err)
+		}
+		if n := strings.Count(r.log.String(), "level=ERROR"); n != 1 {
+			t.Errorf("logged the same error %d times", n)
+		}
+		if got := r.fake.look(); !slices.Equal(got.Guard.Peers, stands.Guard.Peers) || len(got.Rules) != len(stands.Rules) {
+			t.Error("an error loosened the protection")
+		}
+	})
+}
+
+func TestReloadOfBrokenFileChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		settle()
+		before := len(r.fake.done)
+		r.fileErr = errors.Join(errors.New("f:1: one"), errors.New("f:2: two"))
+		err := r.Reload(t.Context())
+		if !IsFileError(err) || len(Flatten(err)) != 2 {
+			t.Errorf("Reload: %v", err)
+		}
+		settle()
+		if len(r.fake.done) != before {
+			t.Errorf("did %v", r.fake.done[before:])
+		}
+		s, err := r.Status(t.Context())
+		if err != nil || s.File.InForce || !slices.Equal(s.File.Errors, []string{"f:1: one", "f:2: two"}) || s.Well() {
+			t.Errorf("status does not tell: %+v, %v", s.File, err)
+		}
+		if !strings.Contains(r.log.String(), "f:1: one") || !strings.Contains(r.log.String(), "f:2: two") {
+			t.Errorf("the log does not tell all: %s", r.log)
+		}
+		r.fileErr = nil
+		if err := r.Reload(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if s, _ := r.Status(t.Context()); !s.File.InForce {
+			t.Error("a good file is not in force")
+		}
+	})
+}
+
+func TestReloadIsInForceWhenItReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		settle()
+		r.file.Peers = append(r.file.Peers, peers.Peer{Name: "charlie", PublicKey: peers.PublicKey{2}, Addresses: pool[1:2]})
+		if err := r.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := r.fake.look(); !Closed(s, pool[1], []uint16{25}) || len(s.Device.Peers) != 2 {
+			t.Errorf("the new peer is not there: %+v", s)
+		}
+	})
+}
+
+func TestDownRemovesAllAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		settle()
+		if err := r.Down(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if s := r.fake.look(); s.Guard.Link != "" || s.Link.Name != "" || len(s.Rules)+len(s.Routes) > 0 {
+			t.Errorf("left behind: %+v", s)
+		}
+		if err := r.Reload(t.Context()); !errors.Is(err, errStopped) {
+			t.Errorf("the loop still answers: %v", err)
+		}
+	})
+}
+
+func TestStopLeavesProtection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		settle()
+		before := len(r.fake.done)
+		r.stop()
+		synctest.Wait()
+		if len(r.fake.done) != before {
+			t.Errorf("stopping did %v", r.fake.done[before:])
+		}
+	})
+}
+
+// Storms of events that are none of ours must not keep the loop busy.
+func TestPaceUnderStorm(t *testing.T) {
+	var p pace
+	now, passes := time.Unix(0, 0), 0
+	for end := now.Add(10 * time.Second); now.Before(end); passes++ {
+		now = now.Add(p.poked(now))
+		p.passed(now, 0, nil, false)
+	}
+	if passes > 60 {
+		t.Errorf("%d passes in 10 s of idle events", passes)
+	}
+	p.passed(now, 3, nil, false)
+	if wait := p.poked(now); wait > minGap {
+		t.Errorf("after a repair the next one waits %s", wait)
+	}
+}
