@@ -1,0 +1,234 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+//go:embed main.cf
+var mainCF string
+
+// Settings for [Host.Postfix]: which of a mail host's addresses to try first.
+const (
+	PreferIPv4 = "smtp_address_preference = ipv4"
+	PreferIPv6 = "smtp_address_preference = ipv6"
+)
+
+// Postfix is a running mail server. It knows nothing of postroad.
+type Postfix struct {
+	host *Host
+	proc *Proc // postfix(1), whose grandchild is the server
+}
+
+// A QueuedMail is a message in a Postfix queue, as postqueue -j tells it.
+type QueuedMail struct {
+	Queue      string `json:"queue_name"`
+	ID         string `json:"queue_id"`
+	Sender     string `json:"sender"`
+	Recipients []struct {
+		Address string `json:"address"`
+		Reason  string `json:"delay_reason"` // why it was not delivered at the last try; empty before one
+	} `json:"recipients"`
+}
+
+// Postfix starts the host's mail server, on ports 25, 465 and 587, as an ordinary Internet site for the host's domain.
+// More settings, each a line of main.cf, go after the ordinary ones.
+func (h *Host) Postfix(ctx context.Context, settings ...string) (*Postfix, error) {
+	if err := h.configurePostfix(settings); err != nil {
+		return nil, fmt.Errorf("configuring Postfix: %w", err)
+	}
+	proc, err := h.Start("postfix", "start-fg")
+	if err != nil {
+		return nil, err
+	}
+	p := &Postfix{host: h, proc: proc}
+	err = p.proc.until(ctx, 20*time.Second, "Postfix on "+h.Name, func() error {
+		return errors.Join(h.Listening(25), h.Listening(465), h.Listening(587))
+	})
+	if err != nil {
+		log, _ := p.Log()
+		return nil, fmt.Errorf("%w: %s", err, log)
+	}
+	return p, h.quiet(ctx, "newaliases") // not before: with no server to log to, it waits for one
+}
+
+// age makes main.cf look an hour old: every program of Postfix waits a second or two for a file just written to settle.
+func (h *Host) age() error {
+	hourAgo := time.Now().Add(-time.Hour)
+	return h.enter(namespaces, func() error { return os.Chtimes("/etc/postfix/main.cf", hourAgo, hourAgo) })
+}
+
+func (h *Host) configurePostfix(settings []string) error {
+	names := strings.NewReplacer("@HOST@", h.Name, "@DOMAIN@", h.Domain())
+	main := names.Replace(mainCF) + strings.Join(settings, "\n") + "\n"
+	master, err := h.ReadFile("/usr/share/postfix/master.cf.dist")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		h.WriteFile("/etc/postfix/main.cf", []byte(main), 0o644),
+		h.WriteFile("/etc/postfix/master.cf", []byte(masterCF(string(master))), 0o644),
+		h.WriteFile("/etc/aliases", []byte("postmaster: root\n"), 0o644),
+		h.age(),
+	)
+}
+
+// Domain is the host's name without its first label: the domain it takes mail for.
+func (h *Host) Domain() string {
+	_, domain, _ := strings.Cut(h.Name, ".")
+	return domain
+}
+
+var chrooted = regexp.MustCompile(`(?m)^(\S+\s+(?:inet|unix|pass)\s+\S+\s+\S+\s+)y`)
+
+// masterCF is Debian's master.cf without chroot, where /etc/hosts is not seen, and with the two submission services.
+func masterCF(dist string) string {
+	return chrooted.ReplaceAllString(dist, "${1}n") + `
+submission inet n - n - - smtpd
+  -o syslog_name=postfix/submission
+submissions inet n - n - - smtpd
+  -o syslog_name=postfix/submissions
+  -o smtpd_tls_wrappermode=yes
+`
+}
+
+// Set changes settings, each a line of main.cf, of the running server.
+func (p *Postfix) Set(ctx context.Context, settings ...string) error {
+	return errors.Join(
+		p.host.quiet(ctx, "postconf", append([]string{"-e"}, settings...)...),
+		p.host.age(),
+		p.host.quiet(ctx, "postfix", "reload"),
+	)
+}
+
+// Stop stops the server; its queue and mailboxes stay for the next one.
+func (p *Postfix) Stop(ctx context.Context) error {
+	return p.end(ctx, "postfix", "stop")
+}
+
+// Kill ends all of the server's processes at once.
+func (p *Postfix) Kill(ctx context.Context) error {
+	return p.end(ctx, "sh", "-c", "read pid </var/spool/postfix/pid/master.pid; kill -9 -$pid")
+}
+
+// end runs a program that ends the server, and waits until postfix(1) has ended too, which is no error however it does.
+func (p *Postfix) end(ctx context.Context, name string, args ...string) error {
+	if err := p.host.quiet(ctx, name, args...); err != nil {
+		return err
+	}
+	select {
+	case <-p.proc.Exited():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for Postfix on %s to end: %w", p.host.Name, ctx.Err())
+	}
+}
+
+// Send hands a message to sendmail(1), as any program of the host would, and returns its queue id.
+func (p *Postfix) Send(ctx context.Context, from, to, subject, body string) (string, error) {
+	id := rand.Text() + "@" + p.host.Name
+	message := fmt.Sprintf("From: %s\nTo: %s\nSubject: %s\nMessage-ID: <%s>\n\n%s\n", from, to, subject, id, body)
+	if _, err := p.host.run(ctx, message, "sendmail", "-i", "-f", from, "--", to); err != nil {
+		return "", err
+	}
+	return p.queueID(ctx, id)
+}
+
+// queueID finds the log line "postfix/cleanup[123]: 4D0C21: message-id=<ID>".
+func (p *Postfix) queueID(ctx context.Context, id string) (queueID string, err error) {
+	line := regexp.MustCompile(`: (\w+): message-id=<` + regexp.QuoteMeta(id) + ">")
+	err = p.proc.until(ctx, 10*time.Second, "the message in the log", func() error {
+		log, err := p.Log()
+		if m := line.FindStringSubmatch(log); m != nil {
+			queueID = m[1]
+			return nil
+		}
+		return errors.Join(err, errors.New("it is not there"))
+	})
+	return queueID, err
+}
+
+// Queue lists the messages not yet delivered.
+func (p *Postfix) Queue(ctx context.Context) ([]QueuedMail, error) {
+	out, err := p.host.Run(ctx, "postqueue", "-j")
+	if err != nil {
+		return nil, err
+	}
+	var queue []QueuedMail
+	for dec := json.NewDecoder(strings.NewReader(out)); ; {
+		var m QueuedMail
+		switch err := dec.Decode(&m); {
+		case errors.Is(err, io.EOF):
+			return queue, nil
+		case err != nil:
+			return nil, fmt.Errorf("reading the queue of %s: %w", p.host.Name, err)
+		}
+		queue = append(queue, m)
+	}
+}
+
+// WaitDeferred waits until the message was tried and could not be delivered, and returns Postfix' reason.
+func (p *Postfix) WaitDeferred(ctx context.Context, queueID string) (reason string, err error) {
+	err = p.proc.until(ctx, 60*time.Second, "message "+queueID+" to be deferred", func() error {
+		queue, err := p.Queue(ctx)
+		for _, m := range queue {
+			if m.ID == queueID && m.Queue == "deferred" && len(m.Recipients) > 0 {
+				reason = m.Recipients[0].Reason
+			}
+		}
+		if reason == "" {
+			return errors.Join(err, errors.New("it is not deferred"))
+		}
+		return nil
+	})
+	return reason, err
+}
+
+// Flush tries every queued message now.
+func (p *Postfix) Flush(ctx context.Context) error { return p.host.quiet(ctx, "postqueue", "-f") }
+
+// Log is the mail log so far.
+func (p *Postfix) Log() (string, error) {
+	data, err := p.host.ReadFile("/var/log/mail.log")
+	return string(data), err
+}
+
+// Mailbox returns a user's messages, oldest first, headers and all.
+func (p *Postfix) Mailbox(user string) ([]string, error) {
+	data, err := p.host.ReadFile("/var/mail/" + user)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var messages []string
+	for m := range strings.SplitSeq("\n"+string(data), "\nFrom ") {
+		if m = strings.TrimPrefix(m, "\n"); m != "" {
+			messages = append(messages, m)
+		}
+	}
+	return messages, err
+}
+
+// WaitMail waits for a message that contains the marker, its subject say, in a user's mailbox, and returns it.
+func (p *Postfix) WaitMail(ctx context.Context, user, marker string) (mail string, err error) {
+	err = p.proc.until(ctx, 30*time.Second, fmt.Sprintf("mail for %s with %q", user, marker), func() error {
+		messages, err := p.Mailbox(user)
+		for _, m := range messages {
+			if strings.Contains(m, marker) {
+				mail = m
+				return nil
+			}
+		}
+		return errors.Join(err, fmt.Errorf("none among %d", len(messages)))
+	})
+	return mail, err
+}

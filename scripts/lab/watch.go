@@ -1,0 +1,88 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A Watch looks for clear SMTP between alpha and bravo, on the router's wire to each. A packet that crosses both wires
+// counts twice.
+type Watch struct {
+	lab      *Standard
+	port     int
+	captures []*Capture // towards alpha, towards bravo
+}
+
+// WatchClear begins to look, at SMTP's ports unless others are given.
+func (s *Standard) WatchClear(ctx context.Context, ports ...int) (*Watch, error) {
+	if len(ports) == 0 {
+		ports = []int{25, 465, 587}
+	}
+	filter := fmt.Sprintf("tcp and (%s) and (%s or host %s)", anyPort(ports), s.between(), canary)
+	w := &Watch{lab: s, port: ports[0]}
+	for _, site := range []*Site{s.Alpha, s.Bravo} {
+		c, err := s.Router.Capture(ctx, site.Link.RouterInterface, filter)
+		if err != nil {
+			return nil, fmt.Errorf("watching for clear mail: %w", err)
+		}
+		w.captures = append(w.captures, c)
+	}
+	return w, nil
+}
+
+func anyPort(ports []int) string {
+	var terms []string
+	for _, p := range ports {
+		terms = append(terms, fmt.Sprintf("port %d", p))
+	}
+	return strings.Join(terms, " or ")
+}
+
+// between matches packets between alpha and bravo, and no others.
+func (s *Standard) between() string {
+	return fmt.Sprintf("(host %s and host %s) or (host %s and host %s)", s.Alpha.IPv4, s.Bravo.IPv4, s.Alpha.IPv6, s.Bravo.IPv6)
+}
+
+// Clear counts the clear packets seen so far.
+func (w *Watch) Clear(ctx context.Context) (int, error) {
+	var sum int
+	for _, c := range w.captures {
+		n, err := c.Count(ctx, w.lab.between())
+		if err != nil {
+			return 0, fmt.Errorf("looking for clear mail: %w", err)
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// Finish ends the watch and counts the clear packets. Before it ends, charlie sends a clear SYN over each watched wire:
+// unless both are captured, and unless the kernel says that nothing was dropped, the count proves nothing and is an error.
+func (w *Watch) Finish(ctx context.Context) (int, error) {
+	errs := []error{
+		w.canary(ctx, w.lab.Alpha, w.captures[0]),
+		w.canary(ctx, w.lab.Bravo, w.captures[1]),
+	}
+	for _, c := range w.captures {
+		errs = append(errs, c.Stop(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return 0, fmt.Errorf("proving that the watch saw everything: %w", err)
+	}
+	return w.Clear(ctx)
+}
+
+// canary sends the SYN until it is captured. Whether it is answered does not matter.
+func (w *Watch) canary(ctx context.Context, to *Site, c *Capture) error {
+	return c.until(ctx, 5*time.Second, "the canary to "+to.Name, func() error {
+		_, refused := w.lab.Charlie.Run(ctx, "nc", "-n", "-z", "-w", "1", "-s", canary, to.IPv4.String(), fmt.Sprint(w.port))
+		n, err := c.Count(ctx, "src host "+canary)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("it was not captured (%v)", refused)
+		}
+		return err
+	})
+}
