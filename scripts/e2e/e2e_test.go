@@ -1,0 +1,134 @@
+// Package e2e tests postroad from the outside: the real binary on mail hosts in
+// namespaces, real Postfix, and a capture on the wire between them.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"postroad/scripts/lab"
+)
+
+// mustRun turns every skip into a failure; the test command sets it.
+const mustRun = "POSTROAD_TEST_ROOT"
+
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+// testMain builds the daemon as it ships, unless POSTROAD_BINARY names one.
+func testMain(m *testing.M) int {
+	if binary = os.Getenv("POSTROAD_BINARY"); binary == "" {
+		dir, err := os.MkdirTemp("", "postroad-e2e")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "postroad")
+		build := exec.Command("go", "build", "-o", binary, "postroad/cmd/postroad")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building the daemon: %v\n%s", err, out)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// newLab boots the standard layout, and ends the test where that cannot be.
+func newLab(t *testing.T) (context.Context, *lab.Standard) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	t.Cleanup(cancel)
+	l, err := lab.NewStandard(ctx)
+	if err != nil {
+		if os.Getenv(mustRun) != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	t.Cleanup(func() { check(t, l.Close()) })
+	return ctx, l
+}
+
+// A road is a lab whose alpha and bravo are peers.
+type road struct {
+	*lab.Standard
+	alpha, bravo *lab.Postroad
+}
+
+// newRoad boots a lab and lays the road between alpha and bravo. Whatever the
+// daemons said is shown when the test fails.
+func newRoad(t *testing.T, host ...string) (context.Context, *road) {
+	t.Helper()
+	ctx, l := newLab(t)
+	r := &road{Standard: l}
+	var err error
+	r.alpha, r.bravo, err = l.Pave(ctx, binary, host...)
+	t.Cleanup(func() {
+		for _, p := range []*lab.Postroad{r.alpha, r.bravo} {
+			if t.Failed() && p != nil && p.Proc != nil {
+				t.Logf("%s:\n%s", p.Site.Name, p.Output())
+			}
+		}
+	})
+	must(t, err)
+	return ctx, r
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs a program on a host and returns its trimmed output.
+func run(ctx context.Context, t *testing.T, h *lab.Host, words ...string) string {
+	t.Helper()
+	out, err := h.Run(ctx, words[0], words[1:]...)
+	must(t, err)
+	return strings.TrimSpace(out)
+}
+
+// watch looks for clear SMTP from now on; the function it returns ends the
+// test's claim that there was none.
+func watch(ctx context.Context, t *testing.T, l *lab.Standard, ports ...int) (none func()) {
+	t.Helper()
+	w, err := l.WatchClear(ctx, ports...)
+	must(t, err)
+	return func() {
+		t.Helper()
+		n, err := w.Finish(ctx)
+		must(t, err)
+		if n != 0 {
+			t.Errorf("%d packets of SMTP in clear on the wire", n)
+		}
+	}
+}
+
+// inPlace waits until the kernel has all that the peers file wants, at most as
+// long as the promise is.
+func inPlace(ctx context.Context, p *lab.Postroad) error {
+	return lab.Eventually(ctx, time.Second, "all to be in place on "+p.Site.Name, func() error {
+		out, err := p.Command(ctx, "plan")
+		if err == nil && out != "nothing to change\n" {
+			err = fmt.Errorf("there is still to do: %s", out)
+		}
+		return err
+	})
+}
