@@ -140,8 +140,13 @@ func greetPeers(have, want State) Plan {
 
 func addRoutes(have []Route, want State) Plan {
 	var p Plan
+	forget := false
 	for _, r := range missing(want.Routes, have) {
 		p = append(p, SetRoute{want.Link.Name, r})
+		forget = forget || r.Dst.Is6()
+	}
+	if forget {
+		p = append(p, ForgetPaths{})
 	}
 	return p
 }

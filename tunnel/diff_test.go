@@ -364,7 +364,7 @@ func TestDiffTouchesOnlyTheChangedPeer(t *testing.T) {
 			if s.Peer.PublicKey != (peers.PublicKey{3}) && s.Peer.PublicKey != (peers.PublicKey{9}) {
 				t.Errorf("touches an unchanged peer: %s", s)
 			}
-		case AddToGuard, SetRoute, GreetPeer:
+		case AddToGuard, SetRoute, ForgetPaths, GreetPeer:
 		default:
 			t.Errorf("does more than needed: %s", s)
 		}

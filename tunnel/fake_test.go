@@ -187,6 +187,7 @@ func (f *fake) doRouting(step Step) error {
 		s.Routes = sortedRoutes(append(s.Routes, step.Route))
 	case RemoveRoute:
 		s.Routes = missing(s.Routes, []Route{step.Route})
+	case ForgetPaths:
 	case AddRule:
 		s.Rules = sortedRules(append(s.Rules, step.Rule))
 	case RemoveRule:

@@ -82,6 +82,10 @@ type (
 		Link  string
 		Route Route
 	}
+	// ForgetPaths has open IPv6 connections look their route up again. A route
+	// that appears in another table than the one they use does not make them,
+	// and they would go on past it until their retransmissions run out.
+	ForgetPaths struct{}
 	// AddRule adds a rule.
 	AddRule struct{ Rule Rule }
 	// RemoveRule removes a rule.
@@ -103,6 +107,7 @@ func (RemovePeer) step()    {}
 func (GreetPeer) step()     {}
 func (SetRoute) step()      {}
 func (RemoveRoute) step()   {}
+func (ForgetPaths) step()   {}
 func (AddRule) step()       {}
 func (RemoveRule) step()    {}
 
@@ -131,6 +136,7 @@ func (s RemovePeer) String() string  { return fmt.Sprintf("remove peer %s", s.Ke
 func (s GreetPeer) String() string   { return fmt.Sprintf("greet peer %s", s.Peer.PublicKey) }
 func (s SetRoute) String() string    { return "set route " + s.Route.words(s.Link) }
 func (s RemoveRoute) String() string { return "remove route " + s.Route.words(s.Link) }
+func (s ForgetPaths) String() string { return "have open connections look up their routes" }
 func (s AddRule) String() string     { return "add rule " + s.Rule.String() }
 func (s RemoveRule) String() string  { return "remove rule " + s.Rule.String() }
 

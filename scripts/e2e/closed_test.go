@@ -190,6 +190,7 @@ func TestNothingInClearWhileDeleting(t *testing.T) {
 	}
 	for range 60 {
 		name := names[random.IntN(len(names))]
+		t.Log(time.Now().UTC().Format("15:04:05.000000"), name)
 		if _, err := r.Alpha.Run(ctx, all[name][0], all[name][1:]...); err != nil {
 			t.Fatalf("seed %d: %s: %v", seed, name, err)
 		}

@@ -116,7 +116,7 @@ func watch(ctx context.Context, t *testing.T, l *lab.Standard, ports ...int) (no
 		n, err := w.Finish(ctx)
 		must(t, err)
 		if n != 0 {
-			t.Errorf("%d packets of SMTP in clear on the wire", n)
+			t.Errorf("%d packets of SMTP in clear on the wire:\n%s", n, w.Tell(ctx, 20))
 		}
 	}
 }

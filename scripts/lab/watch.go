@@ -86,3 +86,16 @@ func (w *Watch) canary(ctx context.Context, to *Site, c *Capture) error {
 		return err
 	})
 }
+
+// Tell tells the first clear packets of each wire in tcpdump's words.
+func (w *Watch) Tell(ctx context.Context, n int) string {
+	var all []string
+	for _, c := range w.captures {
+		lines, err := c.Lines(ctx, n)
+		if err != nil {
+			lines = append(lines, err.Error())
+		}
+		all = append(all, lines...)
+	}
+	return strings.Join(all, "\n")
+}

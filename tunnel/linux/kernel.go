@@ -98,6 +98,8 @@ func (k *Kernel) Do(_ context.Context, s tunnel.Step) error {
 		return setRoute(s.Link, s.Route)
 	case tunnel.RemoveRoute:
 		return removeRoute(s.Link, s.Route)
+	case tunnel.ForgetPaths:
+		return forgetPaths()
 	case tunnel.AddRule:
 		return addRule(s.Rule)
 	case tunnel.RemoveRule:

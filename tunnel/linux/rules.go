@@ -71,3 +71,14 @@ func addRule(r tunnel.Rule) error {
 func removeRule(r tunnel.Rule) error {
 	return unless(netlink.RuleDel(toRule(r)), unix.ENOENT)
 }
+
+// forgetPaths adds a rule and takes it away again: a change of rules is what
+// makes the kernel void all cached IPv6 routes. The rule says what another one
+// says already, so that it changes nothing if we die before it is gone.
+func forgetPaths() error {
+	r := tunnel.Rule{IPv6: true, Priority: tunnel.MarkPriority + 1, Mark: tunnel.Mark}
+	if err := addRule(r); err != nil {
+		return err
+	}
+	return removeRule(r)
+}
