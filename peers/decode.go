@@ -25,7 +25,10 @@ func Decode(name string, data []byte, env Env) (*Config, error) {
 		keys:  map[PublicKey]owner{},
 		addrs: map[netip.Addr]owner{},
 	}
-	c := d.config(d.parse(data))
+	var c *Config
+	if root, ok := d.parse(data); ok {
+		c = d.config(root)
+	}
 	if err := join(d.problems); err != nil {
 		return nil, err
 	}

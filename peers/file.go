@@ -1,12 +1,14 @@
 package peers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -80,11 +82,14 @@ func checkMode(mode fs.FileMode, path string) error {
 // fromFile returns what parse makes of the file that a key of the table names,
 // or if it names none the default. Where that is empty, there is no key.
 func fromFile[K any](t table, key, def string, parse func(string) (K, error)) (k K) {
-	path := t.text(key, def, `"`+DefaultKeyFile+`"`, checkPath)
+	path := t.text(key, def, strconv.Quote(cmp.Or(def, "/etc/postroad/partner.psk")), checkPath)
 	if given, ok := t.values[key]; path == "" || ok && path != given {
 		return k // no file, or text has told what is wrong with its name
 	}
 	data, err := t.d.env.ReadKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: write the key there, with mode 0600", err)
+	}
 	if err != nil {
 		t.problem(key, "%v", err)
 		return k

@@ -103,7 +103,7 @@ func (t table) policy(def Policy) Policy {
 
 func checkPolicy(s string) error {
 	if Policy(s) != Require {
-		return fmt.Errorf(`%s is not supported: this version knows "require" only`, quote(s))
+		return fmt.Errorf(`%s will not do: only "require" is supported by this version`, quote(s))
 	}
 	return nil
 }

@@ -1,10 +1,13 @@
 package peers
 
 import (
-	"os"
-	"path/filepath"
+	"bytes"
+	"crypto/ecdh"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -14,108 +17,143 @@ func TestNewPrivateKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, _ := NewPrivateKey()
-	if a == b || a.IsZero() {
-		t.Error("keys are not random")
+	if a == b || a.IsZero() || a.Equal(b) || !a.Equal(a) {
+		t.Error("two new keys are not two keys")
 	}
-	back, err := ParsePrivateKey(" " + a.Reveal() + "\n")
-	if err != nil || back != a {
-		t.Errorf("does not read back: %v", err)
+	if k := a.Bytes(); k[0]&7 != 0 || k[31]&0xc0 != 0x40 {
+		t.Error("a new key is not clamped")
+	}
+	if again, err := ParsePrivateKey(a.Reveal()); err != nil || again != a {
+		t.Errorf("a new key does not survive base64: %v", err)
 	}
 }
 
-// The vector of RFC 7748, section 6.1.
+// The vectors are those of RFC 7748 section 6.1.
 func TestPublic(t *testing.T) {
 	k, err := ParsePrivateKey("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := k.Public().String(); got != "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=" {
-		t.Errorf("public key is %s", got)
+	if got, want := k.Public().String(), "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="; got != want {
+		t.Errorf("Public gives %s, want %s", got, want)
 	}
 }
 
-func TestReadKeyFile(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string, mode os.FileMode) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct{ name, path, want string }{
-		{"sound", write("ok", "secret\n", 0o600), ""},
-		{"read only", write("ro", "secret\n", 0o400), ""},
-		{"missing", filepath.Join(dir, "none"), "no such file or directory"},
-		{"world readable", write("world", "secret", 0o604), "chmod 600"},
-		{"group readable", write("group", "secret", 0o640), "chmod 600"},
-		{"group writable", write("writable", "secret", 0o620), "chmod 600"},
-		{"empty", write("empty", "", 0o600), "the file is empty"},
-		{"too large", write("large", strings.Repeat("secret", 1000), 0o600), "too large"},
-		{"directory", dir, "it is a directory"},
-		{"named pipe", fifo, "not a regular file"},
-		{"device", "/dev/null", "not a regular file"},
+func TestParseKey(t *testing.T) {
+	zero := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	for _, tt := range []struct {
+		name, in string
+		want     error
+	}{
+		{"plain", publicA, nil},
+		{"white space", " \t" + publicA + "\r\n", nil},
+		{"empty", "", errKeyText},
+		{"short", publicA[:43], errKeyText},
+		{"31 bytes", base64.StdEncoding.EncodeToString(make([]byte, 31)), errKeyText},
+		{"33 bytes", base64.StdEncoding.EncodeToString(make([]byte, 33)), errKeyText},
+		{"64 bytes", base64.StdEncoding.EncodeToString(make([]byte, 64)), errKeyText},
+		{"URL alphabet", strings.Replace(publicA, "x", "_", 1), errKeyText},
+		{"newline within", publicA[:20] + "\n" + publicA[21:], errKeyText},
+		{"loose bits", publicA[:42] + "h=", errKeyText},
+		{"zero", zero, errKeyZero},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			data, err := ReadKeyFile(test.path)
-			switch {
-			case test.want == "" && (err != nil || string(data) != "secret\n"):
-				t.Errorf("got %q, %v", data, err)
-			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret")):
-				t.Errorf("got %v, want %s", err, test.want)
+		t.Run(tt.name, func(t *testing.T) {
+			_, private := ParsePrivateKey(tt.in)
+			_, public := ParsePublicKey(tt.in)
+			_, psk := ParsePresharedKey(tt.in)
+			if private != tt.want || public != tt.want || psk != tt.want {
+				t.Errorf("got %v, %v, %v, want %v", private, public, psk, tt.want)
 			}
 		})
 	}
 }
 
-func TestLoad(t *testing.T) {
-	dir := t.TempDir()
-	key, file := filepath.Join(dir, "key"), filepath.Join(dir, "postroad.toml")
-	if err := os.WriteFile(key, []byte(ownKey.Reveal()), 0o600); err != nil {
-		t.Fatal(err)
+func TestPublicKeyText(t *testing.T) {
+	k := mustPublic(t, publicA)
+	text, err := json.Marshal(k)
+	if err != nil || string(text) != `"`+publicA+`"` {
+		t.Fatalf("marshalling gives %s, %v", text, err)
 	}
-	text := "[host]\nname = \"mx1.example.org\"\nprivate_key_file = \"" + key + "\"\n"
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
+	var again PublicKey
+	if err := json.Unmarshal(text, &again); err != nil || again != k {
+		t.Errorf("unmarshalling gives %v, %v", again, err)
 	}
-	if c, err := Load(file); err != nil || c.Host.PrivateKey != ownKey {
-		t.Errorf("Load: %v", err)
-	}
-	if _, err := Load(filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
-		t.Errorf("a missing file: %v", err)
+	if err := json.Unmarshal([]byte(`"x"`), &again); err == nil || again != k {
+		t.Errorf("unmarshalling nonsense gives %v, %v", again, err)
 	}
 }
 
-func TestCanonical(t *testing.T) {
-	hosts := "127.0.0.1 localhost\n127.0.1.1 mx1.example.org mx1 # comment\n"
-	for name, want := range map[string]string{"mx1": "mx1.example.org", "MX1": "mx1.example.org", "other": "other", "comment": "comment"} {
-		if got := canonical(name, hosts); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
+func TestSecretsDoNotPrint(t *testing.T) {
+	host := defaults(t)
+	psk := mustPSK(t, pskText)
+	config := Config{Host: host, Peers: []Peer{{Name: "b", PresharedKey: psk}}}
+	for _, v := range []any{
+		host.PrivateKey, &host.PrivateKey, psk, &psk, config, &config, host, config.Peers,
+		struct{ Key any }{psk}, map[string]PrivateKey{"k": host.PrivateKey}, []PresharedKey{psk},
+	} {
+		out := printed(t, v)
+		for _, leak := range leaks(host.PrivateKey.Bytes(), psk.Bytes()) {
+			if strings.Contains(out, leak) {
+				t.Errorf("%T prints a secret as %q:\n%s", v, leak, out)
+			}
+		}
+		if !strings.Contains(out, redacted) {
+			t.Errorf("%T prints no %s:\n%s", v, redacted, out)
 		}
 	}
+}
+
+// printed returns all that can be made of v.
+func printed(t *testing.T, v any) string {
+	t.Helper()
+	var b bytes.Buffer
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%c", "%t", "%10v"} {
+		fmt.Fprintf(&b, format+"\n", v)
+	}
+	slog.New(slog.NewTextHandler(&b, nil)).Info("text", "v", v)
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("json", "v", v)
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String() + string(text) + fmt.Sprint(v) + fmt.Sprintln(v)
+}
+
+// leaks returns what a secret looks like in print: all of it, or three bytes of
+// its middle.
+func leaks(secrets ...[32]byte) (all []string) {
+	for _, k := range secrets {
+		b := k[10:13]
+		all = append(all, base64.StdEncoding.EncodeToString(k[:])[8:20], fmt.Sprintf("%x", b), fmt.Sprintf("%X", b),
+			fmt.Sprintf("%d, %d, %d", b[0], b[1], b[2]), fmt.Sprintf("%d %d %d", b[0], b[1], b[2]),
+			fmt.Sprintf("%#x, %#x, %#x", b[0], b[1], b[2]))
+	}
+	return all
 }
 
 func FuzzParseKey(f *testing.F) {
-	f.Add(ownKey.Reveal())
-	f.Add("")
-	f.Add(strings.Repeat("A", 43) + "=")
+	for _, s := range []string{publicA, " " + privateText + "\n", "", "AAAA", strings.Repeat("A", 43) + "=", publicA[:43] + "\n"} {
+		f.Add(s)
+	}
 	f.Fuzz(func(t *testing.T, s string) {
-		k, err := ParsePublicKey(s)
+		public, err := ParsePublicKey(s)
+		private, err2 := ParsePrivateKey(s)
+		psk, err3 := ParsePresharedKey(s)
+		if (err == nil) != (err2 == nil) || (err == nil) != (err3 == nil) {
+			t.Fatalf("the kinds differ: %v, %v, %v", err, err2, err3)
+		}
 		if err != nil {
-			if len(s) > 5 && strings.Contains(err.Error(), s) && !strings.Contains(errKeyText.Error()+errKeyZero.Error(), s) {
-				t.Errorf("quotes the text: %v", err)
+			if err != errKeyText && err != errKeyZero {
+				t.Fatalf("unexpected error %v", err)
 			}
 			return
 		}
-		if back, err := ParsePublicKey(k.String()); err != nil || back != k || k.String() != strings.TrimSpace(s) {
-			t.Errorf("%q does not read back: %q", s, k)
+		if text := strings.TrimSpace(s); public.String() != text || psk.Bytes() != [32]byte(public) {
+			t.Fatalf("%q reads as %v", s, public)
+		}
+		raw := public
+		if want, _ := ecdh.X25519().NewPrivateKey(raw[:]); private.Public() != PublicKey(want.PublicKey().Bytes()) {
+			t.Fatal("clamping changes the public key")
 		}
 	})
 }

@@ -45,7 +45,7 @@ func (t table) known(v vocabulary) {
 
 // shown returns a key's name as an error may show it.
 func shown(key string) string {
-	if key == "" || holdsKey(key) || len(key) > maxQuoted || strings.Trim(key, base64Text) != "" {
+	if key == "" || holdsKey(key) || len(key) > maxQuoted || strings.Trim(key, alnum+"-_") != "" {
 		return quote(key)
 	}
 	return key
@@ -53,6 +53,9 @@ func shown(key string) string {
 
 // advice says what may have been meant by an unknown key.
 func (t table) advice(key string, v vocabulary) string {
+	if key == "private_key" && v.has("public_key") {
+		return "give the peer's public_key; its private key is for its own eyes, and if this is it, the peer needs a new one"
+	}
 	plain := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
 	if text, ok := foreign[plain]; ok {
 		return text

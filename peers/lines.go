@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// maxDepth is how deep arrays and inline tables may nest. The peers file needs
-// two; what parses it recurses.
+// maxDepth is how deep arrays and tables may nest. The peers file needs three;
+// what parses it recurses.
 const maxDepth = 32
 
 // lines says where in a TOML text each value stands: it maps paths made by
@@ -90,8 +90,7 @@ func (s *scanner) assignment(path string, depth int) {
 func (s *scanner) value(path string, depth int) {
 	switch {
 	case depth > maxDepth:
-		s.deep = s.lineHere()
-		s.stop()
+		s.tooDeep()
 	case s.eat("["):
 		s.array(path, depth+1)
 	case s.eat("{"):
@@ -138,6 +137,9 @@ func (s *scanner) key() (parts []string) {
 		}
 		if s.space(""); !s.eat(".") {
 			return parts
+		}
+		if len(parts) > maxDepth {
+			s.tooDeep()
 		}
 	}
 }
@@ -196,6 +198,11 @@ func (s *scanner) eat(prefix string) bool {
 	}
 	s.pos += len(prefix)
 	return true
+}
+
+func (s *scanner) tooDeep() {
+	s.deep = s.lineHere()
+	s.stop()
 }
 
 func (s *scanner) stop() { s.pos = len(s.text) }

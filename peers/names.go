@@ -42,7 +42,7 @@ func parseAddress(s string) (netip.Addr, error) {
 	return a, fmt.Errorf(`%s is not an IP address: give one such as "203.0.113.5" or "2001:db8:b::5"`, quote(s))
 }
 
-// checkAddress returns why mail cannot be exchanged with an address.
+// checkAddress returns why an address is no host's that others reach.
 func checkAddress(a netip.Addr) error {
 	switch {
 	case a.Zone() != "":
@@ -51,7 +51,7 @@ func checkAddress(a netip.Addr) error {
 		return fmt.Errorf(`"%s" is IPv4 in IPv6: give "%s"`, a, a.Unmap())
 	}
 	if what := special(a); what != "" {
-		return fmt.Errorf(`"%s" is %s address: give one that mail is exchanged with`, a, what)
+		return fmt.Errorf(`"%s" is %s address: give one that other hosts can reach`, a, what)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (t table) peerName() string {
 }
 
 func (t table) publicKey() PublicKey {
-	text, ok := value[string](t, "public_key", "44 characters of base64")
+	text, ok := value[string](t, "public_key", `"xTIBA5rb...8Dg="`)
 	if !ok {
 		return PublicKey{}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -61,10 +62,10 @@ func join(problems []Problem) error {
 // of base64 or hexadecimal digits are taken for keys.
 const (
 	maxQuoted  = 80 // bytes
-	maxDigits  = 39 // bytes; a key has 43 and 64
+	maxDigits  = 24 // bytes; a key has 43 and 64, and should stay unknown if it is a bit damaged
 	notShown   = "(not shown)"
-	digitsAnd  = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	base64Text = digitsAnd + "+/-_="
+	alnum      = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	base64Text = alnum + "+/="
 )
 
 // quote returns a text from the file as an error may show it: escaped, cut, and
@@ -79,25 +80,34 @@ func quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// quotePath is quote for paths, whose slashes are no digits.
+// quotePath is quote for paths: slashes divide what may be a key, and as names
+// of directories can be long, only what is as long as one is taken for it.
 func quotePath(path string) string {
-	if _, err := parseKey(path); err == nil || slices.ContainsFunc(strings.Split(path, "/"), holdsKey) {
+	relative := !filepath.IsAbs(path) && holdsKey(path)
+	if relative || isKey(path) || slices.ContainsFunc(strings.Split(path, "/"), isKey) {
 		return notShown
 	}
 	return fmt.Sprintf("%q", path)
 }
 
-// holdsKey says whether s has a run of characters that may be a key.
-func holdsKey(s string) bool {
+// isKey says whether s is the text of a key, whole or without its last "=".
+func isKey(s string) bool {
+	s = strings.TrimSpace(s)
+	return len(s) >= 43 && len(s) <= 44 && longestRun(s) >= 43
+}
+
+// holdsKey says whether part of s may be a key.
+func holdsKey(s string) bool { return longestRun(s) > maxDigits }
+
+// longestRun returns how many characters of base64 stand together in s at most.
+func longestRun(s string) (longest int) {
 	run := 0
 	for i := range len(s) {
 		run++
 		if strings.IndexByte(base64Text, s[i]) < 0 {
 			run = 0
 		}
-		if run > maxDigits {
-			return true
-		}
+		longest = max(longest, run)
 	}
-	return false
+	return longest
 }

@@ -8,17 +8,17 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// parse returns the tables of a TOML text, which are empty if it has none that
-// can be used.
-func (d *decoder) parse(data []byte) (root map[string]any) {
+// parse returns the tables of a TOML text. If ok is false it has none, and that
+// is the only problem.
+func (d *decoder) parse(data []byte) (root map[string]any, ok bool) {
 	if len(data) > MaxFileSize {
 		d.problem(1, "", "", "the file is too large: at most %d bytes are read", MaxFileSize)
-		return nil
+		return nil, false
 	}
 	var deep int
 	if d.lines, deep = scanLines(withoutBOM(string(data))); deep > 0 {
-		d.problem(deep, "", "", "arrays or inline tables nest too deeply: at most %d levels are read", maxDepth)
-		return nil
+		d.problem(deep, "", "", "arrays or tables nest too deeply: at most %d levels are read", maxDepth)
+		return nil, false
 	}
 	var syntax toml.ParseError
 	switch err := toml.Unmarshal(data, &root); {
@@ -28,7 +28,7 @@ func (d *decoder) parse(data []byte) (root map[string]any) {
 	case err != nil:
 		d.problem(1, "", "", "not TOML")
 	}
-	return root
+	return root, len(d.problems) == 0
 }
 
 // withoutBOM leaves out what the TOML package does.
@@ -43,7 +43,7 @@ func withoutBOM(s string) string {
 
 // harmless matches what the TOML package's messages may quote: one character,
 // a run of quotes, or the name of a key or table of ours.
-var harmless = regexp.MustCompile(`^(?:'\\?[^\n]'|"['"]+"|'"+'|'\\[nrtux]'|'0x[0-9a-f]{2}'|'((?:[a-z]+\.)?[a-z_]+)')`)
+var harmless = regexp.MustCompile(`^(?:'\\?[ -~]'|"['"]+"|'"+'|'\\[nrtux]'|'0x[0-9a-f]{2}'|'((?:[a-z]+\.)?[a-z_]+)')`)
 
 // unquoted returns a message of the TOML package, cut before anything that it
 // quotes from the file, or numbers that it repeats: they may be part of a key.
