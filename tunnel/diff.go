@@ -28,7 +28,7 @@ func Diff(have, want State, now time.Time) Plan {
 	p = append(p, raiseLink(have.Link, want.Link)...)
 	p = append(p, addRoutes(have.Routes, want)...)
 	p = append(p, addRules(have.Rules, want.Rules)...)
-	p = append(p, greetPeers(have, want)...)
+	p = append(p, greetPeers(have, want, now)...)
 	p = append(p, removeRules(have.Rules, want.Rules)...)
 	p = append(p, removeRoutes(have, want)...)
 	p = append(p, loosenLink(have, want)...)
@@ -125,13 +125,14 @@ func raiseLink(have, want Link) Plan {
 	return Plan{SetLink{want}}
 }
 
-// greetPeers speaks to the peers that cannot know that we are there: new ones,
-// and all when the link has been made anew or was down.
-func greetPeers(have, want State) Plan {
+// greetPeers speaks to the peers that cannot know that we are there: those that
+// are new or reached at another place, and all when the link was down.
+func greetPeers(have, want State, now time.Time) Plan {
 	var p Plan
 	known := indexPeers(have.Device)
 	for _, peer := range want.Device.Peers {
-		if peer.Endpoint.IsValid() && (!have.Link.Up || known[peer.PublicKey] == nil) {
+		set, _ := changePeer(known[peer.PublicKey], peer, now)
+		if set.Endpoint.IsValid() || peer.Endpoint.IsValid() && !have.Link.Up {
 			p = append(p, GreetPeer{want.Link.Name, peer})
 		}
 	}

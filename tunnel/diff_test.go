@@ -341,10 +341,25 @@ func TestDiffLeavesRoamedPeerAlone(t *testing.T) {
 			wished.Repoint = test.repoint
 			have.Device.Peers, want.Device.Peers = []DevicePeer{roamed}, []DevicePeer{wished}
 			plan := Diff(have, want, time.Now())
-			if got := strings.Contains(plan.String(), home.String()); got != test.want || len(plan) > 1 {
+			if got := strings.Contains(plan.String(), home.String()); got != test.want || test.want != (len(plan) == 2) {
 				t.Errorf("sets the endpoint: %v, want %v; plan:\n%s", got, test.want, plan)
 			}
 		})
+	}
+}
+
+// A peer whose name resolves late is spoken to then, not at its next mail.
+func TestDiffGreetsPeerWhoseEndpointBecomesKnown(t *testing.T) {
+	c, f := testConfig(), Facts{IPv6: true, Local: []LocalAddr{{netip.MustParseAddr("192.0.2.10"), "eth0"}}}
+	have := observed(Want(c, f))
+	have.Device.Peers[0].LastHandshake = time.Time{}
+	if plan := Diff(have, Want(c, f), time.Now()); len(plan) > 0 {
+		t.Errorf("no name, but the plan is:\n%s", plan)
+	}
+	f.Endpoints = map[string][]netip.Addr{"mx.bravo.example": {netip.MustParseAddr("203.0.113.7")}}
+	plan := Diff(have, Want(c, f), time.Now())
+	if _, greets := plan[len(plan)-1].(GreetPeer); len(plan) != 2 || !greets {
+		t.Errorf("the plan is:\n%s", plan)
 	}
 }
 

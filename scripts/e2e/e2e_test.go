@@ -132,3 +132,13 @@ func inPlace(ctx context.Context, p *lab.Postroad) error {
 		return err
 	})
 }
+
+// eventuallySays waits for words in a daemon's log.
+func eventuallySays(ctx context.Context, p *lab.Proc, words string) error {
+	return lab.Eventually(ctx, 10*time.Second, words, func() error {
+		if !strings.Contains(p.Output(), words) {
+			return fmt.Errorf("it says: %s", p.Output())
+		}
+		return nil
+	})
+}

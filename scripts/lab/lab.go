@@ -32,6 +32,7 @@ var Packages = map[string][]string{
 	"postfix":         {"postfix", "postconf", "postqueue", "sendmail", "newaliases", "smtp-sink", "smtp-source"},
 	"tcpdump":         {"tcpdump"},
 	"util-linux":      {"nsenter"},
+	"wireguard-go":    {"wireguard-go"},
 	"wireguard-tools": {"wg"},
 }
 

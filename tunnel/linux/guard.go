@@ -54,7 +54,7 @@ func guardChains(link string) []chain {
 		)},
 		{"tracked", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle, join(
 			one("on the link: mark the connection", in(on), setCtMark()),
-			one("from ourselves", in(interfaces{"lo"}), accept()),
+			each("on the link, or from ourselves", off, in, accept()),
 			icmpErrors("clear ICMP error about a connection on the link", drop()),
 		)},
 		{"entering", nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter - 10, join(

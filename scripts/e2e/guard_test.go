@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postroad/scripts/lab"
+)
+
+// reach says whether a TCP connection comes about.
+func reach(ctx context.Context, from *lab.Site, words ...string) bool {
+	_, err := from.Run(ctx, "nc", append([]string{"-n", "-z", "-w", "2"}, words...)...)
+	return err == nil
+}
+
+// listen accepts connections on a port, on both families.
+func listen(ctx context.Context, t *testing.T, s *lab.Site, port string) {
+	t.Helper()
+	for _, addr := range []string{"0.0.0.0:", "[::]:"} {
+		_, err := s.Sink(ctx, addr+port)
+		must(t, err)
+	}
+}
+
+// Other ports between the same hosts, and SMTP with other hosts, go as if
+// postroad were not there: on the wire, in clear, both ways.
+func TestEverythingElseIsLeftAlone(t *testing.T) {
+	ctx, r := newRoad(t)
+	sites := []*lab.Site{r.Alpha, r.Bravo, r.Charlie}
+	for _, s := range sites {
+		for _, port := range []string{"22", "443", "25"} {
+			listen(ctx, t, s, port)
+		}
+	}
+	w, err := r.WatchClear(ctx, 22, 443)
+	must(t, err)
+
+	for _, from := range sites {
+		for _, to := range sites {
+			for _, v6 := range []bool{false, true} {
+				for _, port := range []string{"22", "443"} {
+					if from != to && !reach(ctx, from, to.Addr(v6).String(), port) {
+						t.Errorf("%s cannot reach %s port %s (v6 %v)", from.Name, to.Name, port, v6)
+					}
+				}
+				if from != to && !reach(ctx, from, to.Addr(v6).String(), "25") {
+					t.Errorf("%s cannot reach %s port 25 (v6 %v)", from.Name, to.Name, v6)
+				}
+			}
+		}
+	}
+	n, err := w.Finish(ctx)
+	must(t, err)
+	if n < 8*3 { // two hosts, two ways, two ports, two families: each at least a handshake
+		t.Errorf("only %d packets of SSH and HTTPS between the peers on the wire: they took another way", n)
+	}
+	run(ctx, t, r.Alpha.Host, "ping", "-c", "1", "-W", "2", r.Bravo.IPv4.String())
+	run(ctx, t, r.Alpha.Host, "ping", "-c", "1", "-W", "2", r.Bravo.IPv6.String())
+}
+
+// Clear SMTP that comes from a peer's address is refused at once, softly, and
+// counted; so is what we send while only the guard stands.
+func TestClearSMTPIsRefusedAndCounted(t *testing.T) {
+	ctx, r := newRoad(t)
+	listen(ctx, t, r.Alpha, "25")
+	listen(ctx, t, r.Bravo, "25")
+	_, err := r.bravo.Command(ctx, "down")
+	must(t, err)
+	for _, v6 := range []bool{false, true} {
+		_, err := r.Bravo.Run(ctx, "nc", "-n", "-v", "-z", "-w", "5", r.Alpha.Addr(v6).String(), "25")
+		if err == nil {
+			t.Errorf("clear SMTP from the peer got in (v6 %v)", v6)
+		} else if text := err.Error(); !strings.Contains(text, "No route to host") && !strings.Contains(text, "Permission denied") {
+			t.Errorf("not refused at once (v6 %v): %v", v6, err)
+		}
+	}
+	must(t, counted(ctx, r.alpha, r.Bravo.Name, func(p lab.PeerStatus) uint64 { return p.RefusedIn }))
+
+	// The peer's answers from port 25 are refused too, whoever asked.
+	if reach(ctx, r.Bravo, "-p", "25", r.Alpha.IPv4.String(), "25") {
+		t.Error("clear SMTP from port 25 got in")
+	}
+
+	none := watch(ctx, t, r.Standard)
+	must(t, r.alpha.Signal(unix.SIGSTOP)) // so that it does not repair
+	run(ctx, t, r.Alpha.Host, damages(r.Bravo)["all rules"]...)
+	for _, v6 := range []bool{false, true} {
+		if reach(ctx, r.Alpha, r.Bravo.Addr(v6).String(), "25") {
+			t.Errorf("clear SMTP got out (v6 %v)", v6)
+		}
+	}
+	must(t, r.alpha.Signal(unix.SIGCONT))
+	must(t, counted(ctx, r.alpha, r.Bravo.Name, func(p lab.PeerStatus) uint64 { return p.RefusedOut }))
+	none()
+}
+
+func counted(ctx context.Context, p *lab.Postroad, peer string, counter func(lab.PeerStatus) uint64) error {
+	return lab.Eventually(ctx, 5*time.Second, "a count of refused packets", func() error {
+		s, err := p.Peer(ctx, peer)
+		if err == nil && counter(s) == 0 {
+			err = errors.New("it is 0")
+		}
+		return err
+	})
+}
+
+// The tunnel opens nothing that was closed: a peer that sends what he likes into
+// it reaches SMTP on our mail addresses, and nothing else.
+func TestLinkCarriesOnlySMTP(t *testing.T) {
+	ctx, r := newRoad(t)
+	for _, port := range []string{"22", "25"} {
+		listen(ctx, t, r.Alpha, port)
+	}
+	run(ctx, t, r.Alpha.Host, "ip", "addr", "add", "10.9.9.9/32", "dev", "lo") // an internal address
+	// Bravo sends all that goes to alpha through the tunnel, without a guard of its own.
+	must(t, r.bravo.Write("[host]\nports = [22, 25]", r.alpha.Block()))
+	_, err := r.bravo.Command(ctx, "reload")
+	must(t, err)
+	must(t, r.bravo.WaitState(ctx, r.Alpha.Name, "protected"))
+	for _, v6 := range []bool{false, true} {
+		to := r.Alpha.Addr(v6).String()
+		if !reach(ctx, r.Bravo, to, "25") {
+			t.Errorf("SMTP does not get through (v6 %v)", v6)
+		}
+		if reach(ctx, r.Bravo, to, "22") {
+			t.Errorf("SSH got through the tunnel (v6 %v)", v6)
+		}
+		if reach(ctx, r.Bravo, "-p", "25", to, "22") {
+			t.Errorf("SSH got through the tunnel from port 25 (v6 %v)", v6)
+		}
+	}
+	run(ctx, t, r.Bravo.Host, "wg", "set", "postroad0", "peer", r.alpha.Key,
+		"allowed-ips", fmt.Sprintf("%s/32,%s/128,10.9.9.9/32", r.Alpha.IPv4, r.Alpha.IPv6))
+	run(ctx, t, r.Bravo.Host, "ip", "route", "add", "10.9.9.9", "dev", "postroad0", "src", r.Bravo.IPv4.String())
+	if reach(ctx, r.Bravo, "10.9.9.9", "25") {
+		t.Error("an internal address can be reached through the tunnel")
+	}
+}
+
+// ICMP errors about tunnelled connections quote them, so they take the tunnel.
+func TestICMPErrorsTakeTheTunnel(t *testing.T) {
+	ctx, r := newRoad(t)
+	run(ctx, t, r.Alpha.Host, "sh", "-c", `nft -f - <<-EOT
+		table inet admin {
+			chain input {
+				type filter hook input priority 0
+				tcp dport 25 reject with icmpx port-unreachable
+			}
+		}
+	EOT`)
+	c, err := r.Router.Capture(ctx, r.Alpha.Link.RouterInterface, "icmp or (icmp6 and ip6[40] < 128)")
+	must(t, err)
+	for _, v6 := range []bool{false, true} {
+		_, err := r.Bravo.Run(ctx, "nc", "-n", "-v", "-z", "-w", "5", r.Alpha.Addr(v6).String(), "25")
+		if err == nil || !strings.Contains(err.Error(), "Connection refused") {
+			t.Errorf("the error did not come through the tunnel (v6 %v): %v", v6, err)
+		}
+	}
+	// The control: an error about a connection of no peer's is on the wire.
+	_, _ = r.Charlie.Run(ctx, "nc", "-n", "-z", "-w", "5", r.Alpha.IPv4.String(), "25")
+	must(t, lab.Eventually(ctx, 5*time.Second, "the control", func() error {
+		n, err := c.Count(ctx, "host "+r.Charlie.IPv4.String())
+		if err == nil && n == 0 {
+			err = errors.New("it was not captured")
+		}
+		return err
+	}))
+	must(t, c.Stop(ctx))
+	if n, err := c.Count(ctx, fmt.Sprintf("host %s or host %s", r.Bravo.IPv4, r.Bravo.IPv6)); err != nil || n > 0 {
+		t.Errorf("%d ICMP errors to the peer in clear (%v)", n, err)
+	}
+}
