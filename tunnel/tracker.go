@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -68,5 +69,5 @@ func (t *tracker) logChange(m *memory, s *PeerStatus) {
 	if m.state != "" {
 		attrs = append(attrs, "was", m.state)
 	}
-	t.log.Log(nil, level, "peer "+string(s.State), attrs...)
+	t.log.Log(context.Background(), level, "peer "+string(s.State), attrs...)
 }

@@ -24,7 +24,7 @@ func TestReloadOfBrokenFile(t *testing.T) {
 	wants := []string{
 		"/etc/postroad/postroad.toml:2: host: mtu: 1 is out of range",
 		"/etc/postroad/postroad.toml:3: host: colour: is not a known key",
-		`/etc/postroad/postroad.toml:9: peer "mx.bravo.example": keepalive: "often" is not a duration`,
+		`/etc/postroad/postroad.toml:8: peer "mx.bravo.example": keepalive: "often" is not a duration`,
 	}
 	says := func(t *testing.T, what, text string) {
 		t.Helper()
@@ -127,7 +127,7 @@ func TestLargeMailSurvivesKill(t *testing.T) {
 			must(t, victim.Start(ctx))
 			start := time.Now()
 			check(t, more(ctx, r, at+1<<20, time.Second))
-			t.Logf("goes on %s after the daemon is ready", time.Since(start).Round(time.Millisecond))
+			t.Logf("figure: large mail goes on %s after the daemon of %s is ready again", time.Since(start).Round(time.Millisecond), victim.Site.Name)
 			must(t, lab.Eventually(ctx, time.Minute, "the mail to be sent", func() error {
 				if log, err := alpha.Log(); err != nil || !strings.Contains(log, id+": removed") {
 					return errors.Join(err, errors.New("it is not"))

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # init of a lab host; $0 is its name. Mounts are made private first, so that none of this is seen outside.
 set -e
 mount --make-rprivate /

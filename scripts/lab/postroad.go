@@ -67,13 +67,13 @@ func (s *Site) Postroad(ctx context.Context, binary string) (*Postroad, error) {
 
 // Block is the part of a peers file that makes this host a peer; more lines may follow.
 func (p *Postroad) Block(more ...string) string {
-	return fmt.Sprintf("\n[[peer]]\nname = %q\npublic_key = %q\naddresses = [%q, %q]\n%s\n",
+	return fmt.Sprintf("[[peer]]\nname = %q\npublic_key = %q\naddresses = [%q, %q]\n%s",
 		p.Site.Name, p.Key, p.Site.IPv4, p.Site.IPv6, strings.Join(more, "\n"))
 }
 
 // Write writes the peers file out of parts; it takes effect at the next start or reload.
 func (p *Postroad) Write(parts ...string) error {
-	return p.Site.WriteFile(PeersFile, []byte(strings.Join(parts, "\n")), 0o644)
+	return p.Site.WriteFile(PeersFile, []byte(strings.Join(parts, "\n")+"\n"), 0o644)
 }
 
 // Start starts the daemon and waits until it says that it is ready. What the daemon of an earlier start left stays.
@@ -140,7 +140,7 @@ func (s *Standard) Pave(ctx context.Context, binary string, more ...string) (alp
 	if bravo, err = s.Bravo.Postroad(ctx, binary); err != nil {
 		return nil, nil, err
 	}
-	host := "[host]\n" + strings.Join(more, "\n")
+	host := strings.Join(append([]string{"[host]"}, more...), "\n") + "\n"
 	err = errors.Join(alpha.Write(host, bravo.Block()), bravo.Write(host, alpha.Block()))
 	if err == nil {
 		err = errors.Join(alpha.Start(ctx), bravo.Start(ctx))
