@@ -58,6 +58,13 @@ func (f *fake) look() State {
 	return clone(f.state)
 }
 
+// steps counts what was done.
+func (f *fake) steps() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.done)
+}
+
 func (f *fake) Do(_ context.Context, step Step) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,12 +21,30 @@ import (
 type rig struct {
 	*Loop
 	fake    *fake
-	log     *bytes.Buffer
+	log     *safeBuffer
 	file    *peers.Config // what the next reload reads
 	fileErr error
-	ready   int
+	ready   atomic.Int32
 	ended   error
 	stop    func()
+}
+
+// A safeBuffer can be read while the loop goes on writing.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 func testConfig() *peers.Config {
@@ -40,7 +60,7 @@ func testConfig() *peers.Config {
 func start(t *testing.T, prepare func(*rig)) *rig {
 	t.Helper()
 	r := &rig{fake: &fake{facts: Facts{IPv6: true, Local: []LocalAddr{{netip.MustParseAddr("192.0.2.10"), "eth0"}}}},
-		log: &bytes.Buffer{}, file: testConfig()}
+		log: &safeBuffer{}, file: testConfig()}
 	l := Loop{
 		System: r.fake,
 		Load:   func() (*peers.Config, error) { return r.file, r.fileErr },
@@ -48,7 +68,7 @@ func start(t *testing.T, prepare func(*rig)) *rig {
 			return []netip.Addr{netip.MustParseAddr("203.0.113.7")}, nil
 		},
 		Log:   slog.New(slog.NewTextHandler(r.log, nil)),
-		Ready: func() { r.ready++ },
+		Ready: func() { r.ready.Add(1) },
 	}
 	if prepare != nil {
 		prepare(r)
@@ -91,8 +111,8 @@ func TestLoopPutsAllInPlaceAndIsReady(t *testing.T) {
 		r := start(t, nil)
 		settle()
 		r.wantInPlace(t)
-		if r.ready != 1 {
-			t.Errorf("ready %d times", r.ready)
+		if n := r.ready.Load(); n != 1 {
+			t.Errorf("ready %d times", n)
 		}
 		if got := r.fake.look().Device.Peers[0].Endpoint.String(); got != "203.0.113.7:51825" {
 			t.Errorf("endpoint by name is %s", got)
@@ -137,10 +157,10 @@ func TestLoopLooksEvenIfNothingHappens(t *testing.T) {
 func TestLoopStopsAtFailedStepAndTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, func(r *rig) { r.fake.failAt = 3 })
-		if n := len(r.fake.done); n != 2 {
+		if n := r.fake.steps(); n != 2 {
 			t.Errorf("went on after the failed step: %d steps done", n)
 		}
-		if r.ready != 0 {
+		if r.ready.Load() != 0 {
 			t.Error("ready although a step failed")
 		}
 		time.Sleep(minBackoff)
@@ -180,14 +200,14 @@ func TestReloadOfBrokenFileChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, nil)
 		settle()
-		before := len(r.fake.done)
+		before := r.fake.steps()
 		r.fileErr = errors.Join(errors.New("f:1: one"), errors.New("f:2: two"))
 		err := r.Reload(t.Context())
 		if !IsFileError(err) || len(Flatten(err)) != 2 {
 			t.Errorf("Reload: %v", err)
 		}
 		settle()
-		if len(r.fake.done) != before {
+		if r.fake.steps() != before {
 			t.Errorf("did %v", r.fake.done[before:])
 		}
 		s, err := r.Status(t.Context())
@@ -242,10 +262,10 @@ func TestStopLeavesProtection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, nil)
 		settle()
-		before := len(r.fake.done)
+		before := r.fake.steps()
 		r.stop()
 		synctest.Wait()
-		if len(r.fake.done) != before {
+		if r.fake.steps() != before {
 			t.Errorf("stopping did %v", r.fake.done[before:])
 		}
 	})

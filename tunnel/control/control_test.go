@@ -1,0 +1,104 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"postroad/tunnel"
+)
+
+type fakeDaemon struct{ reload, down error }
+
+func (f fakeDaemon) Status(context.Context) (tunnel.Status, error) {
+	return tunnel.Status{Host: "mx1.alpha.example"}, nil
+}
+func (f fakeDaemon) Reload(context.Context) error { return f.reload }
+func (f fakeDaemon) Down(context.Context) error   { return f.down }
+
+// serve runs a server at a fresh socket until the test ends.
+func serve(t *testing.T, d Daemon) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "control.sock")
+	s, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, d) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, s.Close()); err != nil {
+			t.Logf("closing: %v", err)
+		}
+	})
+	return path
+}
+
+func TestRequests(t *testing.T) {
+	path := serve(t, fakeDaemon{reload: errors.Join(errors.New("f:1: one"), errors.New("f:2: two"))})
+	c := Client{Socket: path}
+	if s, err := c.Status(t.Context()); err != nil || s.Host != "mx1.alpha.example" {
+		t.Errorf("Status: %+v, %v", s, err)
+	}
+	var r *RefusedError
+	if err := c.Reload(t.Context()); !errors.As(err, &r) || !slices.Equal(r.Errors, []string{"f:1: one", "f:2: two"}) {
+		t.Errorf("Reload: %v", err)
+	}
+	if err := c.Down(t.Context()); err != nil {
+		t.Errorf("Down: %v", err)
+	}
+}
+
+func TestSocketIsForRootOnly(t *testing.T) {
+	path := serve(t, fakeDaemon{})
+	for _, p := range []string{path, path + ".lock"} {
+		info, err := os.Stat(p)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", p, info, err)
+		}
+	}
+}
+
+func TestSecondServerIsRefused(t *testing.T) {
+	path := serve(t, fakeDaemon{})
+	if s, err := Listen(path); !errors.Is(err, ErrRunning) {
+		t.Errorf("Listen: %v, %v", s, err)
+	}
+	if _, err := (Client{Socket: path}).Status(t.Context()); err != nil {
+		t.Errorf("the first one lost its socket: %v", err)
+	}
+}
+
+// A daemon that was killed leaves its socket and lock behind.
+func TestStaleSocketIsTakenOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	s, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Client{Socket: path}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("asking a dead daemon: %v", err)
+	}
+	again, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNoSocket(t *testing.T) {
+	c := Client{Socket: filepath.Join(t.TempDir(), "none")}
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("Status: %v", err)
+	}
+}
