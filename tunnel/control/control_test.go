@@ -8,13 +8,14 @@ import (
 	"slices"
 	"testing"
 
+	"postroad/peers"
 	"postroad/tunnel"
 )
 
 type fakeDaemon struct{ reload, down error }
 
 func (f fakeDaemon) Status(context.Context) (tunnel.Status, error) {
-	return tunnel.Status{Host: "mx1.alpha.example"}, nil
+	return tunnel.Status{Host: "mx1.alpha.example", PublicKey: peers.PublicKey{1}}, nil
 }
 func (f fakeDaemon) Reload(context.Context) error { return f.reload }
 func (f fakeDaemon) Down(context.Context) error   { return f.down }
@@ -33,7 +34,7 @@ func serve(t *testing.T, d Daemon) string {
 	t.Cleanup(func() {
 		cancel()
 		if err := errors.Join(<-done, s.Close()); err != nil {
-			t.Logf("closing: %v", err)
+			t.Errorf("closing: %v", err)
 		}
 	})
 	return path

@@ -81,7 +81,11 @@ func listen(path string) (net.Listener, error) {
 
 // Close gives socket and lock up.
 func (s *Server) Close() error {
-	return errors.Join(s.listener.Close(), s.lock.Close())
+	err := s.listener.Close()
+	if errors.Is(err, net.ErrClosed) { // by Serve
+		err = nil
+	}
+	return errors.Join(err, s.lock.Close())
 }
 
 // Serve answers until ctx ends, which is no error.
