@@ -13,6 +13,7 @@ const MaxFileSize = 16 << 20
 type Env struct {
 	Hostname func() (string, error)            // the host's fully qualified name, for host.name's default
 	ReadKey  func(path string) ([]byte, error) // the content of a key file; its errors quote none of it
+	Local    func() ([]netip.Addr, error)      // the addresses that this host has, which no peer can; nil: not known
 }
 
 // Decode returns what the peers file data says; name is the file's, for errors.
@@ -25,6 +26,7 @@ func Decode(name string, data []byte, env Env) (*Config, error) {
 		keys:  map[PublicKey]owner{},
 		addrs: map[netip.Addr]owner{},
 	}
+	d.learnLocal()
 	var c *Config
 	if root, ok := d.parse(data); ok {
 		c = d.config(root)
@@ -33,6 +35,22 @@ func Decode(name string, data []byte, env Env) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// learnLocal notes the addresses that the host has. Where they cannot be had,
+// only those that the file declares are known to be the host's.
+func (d *decoder) learnLocal() {
+	if d.env.Local == nil {
+		return
+	}
+	addrs, err := d.env.Local()
+	if err != nil {
+		return
+	}
+	d.local = make(map[netip.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		d.local[a.Unmap()] = true
+	}
 }
 
 // A decoder gathers the problems of one file.
@@ -46,6 +64,8 @@ type decoder struct {
 	names map[string]owner // in lower case
 	keys  map[PublicKey]owner
 	addrs map[netip.Addr]owner
+
+	local map[netip.Addr]bool // addresses that the host has
 }
 
 // An owner is a table that gave something, and the line where it did.

@@ -243,3 +243,17 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// An address that the system has is this host's, whether the file says so or not.
+func TestDecodeRefusesAddressOnInterface(t *testing.T) {
+	env := testEnv
+	env.Local = func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("::ffff:203.0.113.5")}, nil }
+	file := "[[peer]]\nname = \"b\"\npublic_key = \"hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=\"\naddresses = [\"203.0.113.5\"]\n"
+	_, err := Decode("f", []byte(file), env)
+	if want := `f:4: peer "b": addresses: "203.0.113.5" is an address of this host, on one of its interfaces: give the peer's own`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := Decode("f", []byte("[host]\naddresses = [\"203.0.113.5\"]\n"), env); err != nil {
+		t.Errorf("the host's own address: %v", err)
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -28,7 +30,18 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading peers file %q: %w", path, cause(err))
 	}
-	return Decode(path, data, Env{Hostname: hostname, ReadKey: ReadKeyFile})
+	return Decode(path, data, Env{Hostname: hostname, ReadKey: ReadKeyFile, Local: localAddresses})
+}
+
+// localAddresses returns those of all interfaces.
+func localAddresses() (all []netip.Addr, err error) {
+	nets, err := net.InterfaceAddrs()
+	for _, n := range nets {
+		if p, err := netip.ParsePrefix(n.String()); err == nil {
+			all = append(all, p.Addr())
+		}
+	}
+	return all, err
 }
 
 // ReadKeyFile returns the content of a key file, which must be a regular file

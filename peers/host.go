@@ -61,6 +61,9 @@ func (t table) addresses() (all []netip.Addr) {
 func (t table) claimAddress(a netip.Addr, line int) bool {
 	first, taken := t.d.addrs[a]
 	switch {
+	case !taken && t.where != "host" && t.d.local[a]:
+		t.problemAt(line, "addresses", `"%s" is an address of this host, on one of its interfaces: give the peer's own`, a)
+		return false
 	case !taken:
 		t.d.addrs[a] = owner{t.path, t.where, line}
 	case first.table == t.path:

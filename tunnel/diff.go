@@ -15,7 +15,8 @@ const roamAfter = 135 * time.Second
 
 // Diff returns the steps that turn have into want. They tighten first and
 // loosen last: in every prefix of the plan an address that have and want both
-// protect is protected.
+// protect is protected. Both layers, the guard and the rules with the unreachable
+// routes, stand before the link is touched: that is the step that can fail.
 func Diff(have, want State, now time.Time) Plan {
 	if makesLink(have.Link, want.Link) {
 		have.Link, have.Device = Link{}, Device{}
@@ -23,11 +24,12 @@ func Diff(have, want State, now time.Time) Plan {
 	}
 	var p Plan
 	p = append(p, tightenGuard(have.Guard, want.Guard)...)
+	p = append(p, addRoutes(have.Routes, want, true)...)
+	p = append(p, addRules(have.Rules, want.Rules)...)
 	p = append(p, tightenLink(have.Link, want)...)
 	p = append(p, setPeers(have.Device, want, now)...)
 	p = append(p, raiseLink(have.Link, want.Link)...)
-	p = append(p, addRoutes(have.Routes, want)...)
-	p = append(p, addRules(have.Rules, want.Rules)...)
+	p = append(p, addRoutes(have.Routes, want, false)...)
 	p = append(p, greetPeers(have, want, now)...)
 	p = append(p, removeRules(have.Rules, want.Rules)...)
 	p = append(p, removeRoutes(have, want)...)
@@ -139,12 +141,15 @@ func greetPeers(have, want State, now time.Time) Plan {
 	return p
 }
 
-func addRoutes(have []Route, want State) Plan {
+// addRoutes sets what is missing, the twins or the tunnel routes.
+func addRoutes(have []Route, want State, twins bool) Plan {
 	var p Plan
 	forget := false
 	for _, r := range missing(want.Routes, have) {
-		p = append(p, SetRoute{want.Link.Name, r})
-		forget = forget || r.Dst.Is6()
+		if r.Unreachable == twins {
+			p = append(p, SetRoute{want.Link.Name, r})
+			forget = forget || r.Dst.Is6()
+		}
 	}
 	if forget {
 		p = append(p, ForgetPaths{})

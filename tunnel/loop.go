@@ -38,7 +38,7 @@ const (
 	minGap        = 5 * time.Millisecond   // between two passes
 	maxGap        = 250 * time.Millisecond // between two passes under a storm of events
 	minBackoff    = 100 * time.Millisecond // after a failed pass
-	maxBackoff    = 30 * time.Second
+	maxBackoff    = 3 * time.Second        // after many: what is mended is taken up soon
 )
 
 var (

@@ -60,7 +60,7 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		return 0, err
 	}
 	plan := Diff(have, want, time.Now())
-	err = do(ctx, l.System, plan, func(s Step) { l.Log.Info("done", "step", s.String()) })
+	err = do(ctx, l.System, plan, func(s Step) { l.Log.Info("applied", "step", s.String()) })
 	if err != nil {
 		return len(plan), err
 	}

@@ -56,3 +56,74 @@ func TestForeignLinkIsLeftAlone(t *testing.T) {
 	run(ctx, t, l.Alpha.Host, "ip", "link", "del", "postroad0")
 	must(t, eventuallySays(ctx, p, "ready:"))
 }
+
+// A UAPI socket that somebody deletes is made again, with the link.
+func TestDeletedDeviceSocketIsRepaired(t *testing.T) {
+	ctx, r := newRoad(t)
+	run(ctx, t, r.Alpha.Host, "rm", "/run/wireguard/postroad0.sock")
+	must(t, r.alpha.Write("[host]\nmtu = 1400", r.bravo.Block()))
+	_, err := r.alpha.Command(ctx, "reload")
+	must(t, err)
+	run(ctx, t, r.Alpha.Host, "wg", "show", "postroad0")
+	must(t, inPlace(ctx, r.alpha))
+	must(t, r.alpha.WaitState(ctx, r.Bravo.Name, "protected"))
+}
+
+// Taking down deletes no interface that only bears our name, with a socket that
+// a killed daemon left behind.
+func TestDownLeavesForeignLink(t *testing.T) {
+	ctx, r := newRoad(t)
+	must(t, r.alpha.Kill())
+	run(ctx, t, r.Alpha.Host, "ip", "tuntap", "add", "postroad0", "mode", "tun")
+	_, err := r.alpha.Command(ctx, "down")
+	must(t, err)
+	run(ctx, t, r.Alpha.Host, "ip", "link", "show", "postroad0")
+	if out := run(ctx, t, r.Alpha.Host, "sh", "-c", "ip rule; nft list ruleset"); strings.Contains(out, "2525") || strings.Contains(out, "postroad") {
+		t.Errorf("left behind:\n%s", out)
+	}
+}
+
+// The daemon does not start with a broken file; what stands goes on to stand.
+func TestStartWithBrokenFile(t *testing.T) {
+	ctx, r := newRoad(t)
+	must(t, r.alpha.Kill())
+	must(t, r.alpha.Write("[host]\nmtu = 1", r.bravo.Block()))
+	none := watch(ctx, t, r.Standard)
+	_, err := r.alpha.Command(ctx, "run")
+	exitStatus(t, err, 2)
+	if reach(ctx, r.Alpha, r.Bravo.IPv4.String(), "25") {
+		t.Error("SMTP flows")
+	}
+	none()
+	_, err = r.alpha.Command(ctx, "status")
+	exitStatus(t, err, 1)
+	if !strings.Contains(fmt.Sprint(err), "the guard stands") {
+		t.Errorf("status says %v", err)
+	}
+}
+
+// Where the tunnel cannot be made both layers stand all the same, and the reason
+// is told: here another program has the port.
+func TestTakenPortClosesAndTells(t *testing.T) {
+	ctx, l := newLab(t)
+	alpha, err := l.Alpha.Postroad(ctx, binary)
+	must(t, err)
+	bravo, err := l.Bravo.Postroad(ctx, binary)
+	must(t, err)
+	must(t, alpha.Write("[host]", bravo.Block()))
+	other, err := l.Alpha.Start("nc", "-u", "-l", "-p", "51825")
+	must(t, err)
+	p, err := l.Alpha.Start("postroad", "run")
+	must(t, err)
+	must(t, eventuallySays(ctx, p, "address already in use"))
+	none := watch(ctx, t, l)
+	for _, words := range [][]string{{"nft", "flush", "ruleset"}, damages(l.Bravo)["all rules"]} {
+		run(ctx, t, l.Alpha.Host, words...)
+		if reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "25") {
+			t.Error("SMTP flows")
+		}
+	}
+	none()
+	must(t, other.Kill())
+	must(t, eventuallySays(ctx, p, "ready:"))
+}

@@ -7,9 +7,13 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
+	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
@@ -17,27 +21,27 @@ import (
 	"postroad/tunnel"
 )
 
-// observeDevice reads what WireGuard knows. A device that does not answer
-// knows nothing: all is then set anew.
-func observeDevice(link string) (d tunnel.Device, err error) {
+// observeDevice reads what WireGuard knows; ok is false where no WireGuard
+// answers for that link.
+func observeDevice(link string) (d tunnel.Device, ok bool, err error) {
 	c, err := wgctrl.New()
 	if err != nil {
-		return d, fmt.Errorf("opening wireguard: %w", err)
+		return d, false, fmt.Errorf("opening wireguard: %w", err)
 	}
 	defer c.Close()
 	w, err := c.Device(link)
-	if errors.Is(err, fs.ErrNotExist) {
-		return d, nil
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) { // no socket, or one left behind
+		return d, false, nil
 	}
 	if err != nil {
-		return d, fmt.Errorf("reading wireguard device %s: %w", link, err)
+		return d, false, fmt.Errorf("reading wireguard device %s: %w", link, err)
 	}
 	d.PrivateKey, d.ListenPort = peers.PrivateKeyFrom(w.PrivateKey), uint16(w.ListenPort)
 	for _, p := range w.Peers {
 		d.Peers = append(d.Peers, fromPeer(p))
 	}
 	slices.SortFunc(d.Peers, func(a, b tunnel.DevicePeer) int { return bytes.Compare(a.PublicKey[:], b.PublicKey[:]) })
-	return d, nil
+	return d, true, nil
 }
 
 func fromPeer(p wgtypes.Peer) tunnel.DevicePeer {
@@ -73,13 +77,32 @@ func configure(link string, cfg wgtypes.Config) error {
 		return fmt.Errorf("opening wireguard: %w", err)
 	}
 	defer c.Close()
-	return c.ConfigureDevice(link, cfg)
+	return withErrno(c.ConfigureDevice(link, cfg))
+}
+
+// uapiErrno is all that wgctrl says of an error of a UAPI device.
+var uapiErrno = regexp.MustCompile(`errno=-(\d+)$`)
+
+// withErrno makes of it the system's error of that number, which has words.
+func withErrno(err error) error {
+	if err == nil {
+		return nil
+	}
+	m := uapiErrno.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err
+	}
+	n, convErr := strconv.Atoi(m[1])
+	if convErr != nil {
+		return err
+	}
+	return syscall.Errno(n)
 }
 
 // setDevice changes the port only where it differs: setting it rebinds the
 // socket even if it is the same.
 func setDevice(s tunnel.SetDevice) error {
-	have, err := observeDevice(s.Link)
+	have, _, err := observeDevice(s.Link)
 	if err != nil {
 		return err
 	}

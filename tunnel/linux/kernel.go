@@ -51,9 +51,11 @@ func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f t
 		return s, f, err
 	}
 	if s.Link.Name != "" && !s.Link.Foreign {
-		if s.Device, err = observeDevice(q.Link); err != nil {
+		var ok bool
+		if s.Device, ok, err = observeDevice(q.Link); err != nil {
 			return s, f, err
 		}
+		s.Link.Foreign = !ok // another's, or ours with its socket deleted: to be made anew
 	}
 	if s.Rules, err = observeRules(); err != nil {
 		return s, f, err

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
@@ -56,10 +57,16 @@ func explain(err error) error {
 	return err
 }
 
+// logger passes on what nobody else would tell: an error of the UAPI is told to
+// whoever asked there.
 func logger(log *slog.Logger) *device.Logger {
 	return &device.Logger{
 		Verbosef: device.DiscardLogf,
-		Errorf:   func(format string, args ...any) { log.Warn("wireguard: " + fmt.Sprintf(format, args...)) },
+		Errorf: func(format string, args ...any) {
+			if text := fmt.Sprintf(format, args...); !strings.HasPrefix(text, "IPC error") {
+				log.Warn("wireguard: " + text)
+			}
+		},
 	}
 }
 
