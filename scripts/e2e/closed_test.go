@@ -166,12 +166,16 @@ func damages(peer *lab.Site) map[string][]string {
 // Whatever is deleted by hand is back within a second.
 func TestRepairs(t *testing.T) {
 	ctx, r := newRoad(t)
+	var slowest time.Duration
 	for name, words := range damages(r.Bravo) {
 		t.Run(name, func(t *testing.T) {
 			run(ctx, t, r.Alpha.Host, words...)
+			begin := time.Now()
 			check(t, inPlace(ctx, r.alpha))
+			slowest = max(slowest, time.Since(begin))
 		})
 	}
+	t.Logf("figure: %d kinds of damage, the slowest repair was seen after %s", len(damages(r.Bravo)), slowest.Round(time.Millisecond))
 	must(t, r.alpha.WaitState(ctx, r.Bravo.Name, "protected"))
 }
 

@@ -1,0 +1,131 @@
+package linux
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"postroad/tunnel"
+)
+
+// newNamespace puts the test into an empty network namespace of its own, which
+// goes with its thread.
+func newNamespace(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		if os.Getenv("POSTROAD_TEST_ROOT") != "" {
+			t.Fatalf("making a network namespace: %v", err)
+		}
+		t.Skipf("making a network namespace: %v", err)
+	}
+}
+
+// bigGuard guards n addresses of each family.
+func bigGuard(n int) tunnel.Guard {
+	g := tunnel.Guard{Sound: true, Link: "postroad0", Ports: []uint16{25, 465, 587}, Own: []netip.Addr{netip.MustParseAddr("192.0.2.10")}}
+	for _, format := range []string{"10.0.%d.%d", "2001:db8::%x:%x"} {
+		for i := range n {
+			g.Peers = append(g.Peers, netip.MustParseAddr(fmt.Sprintf(format, i>>8, i&255)))
+		}
+	}
+	return g
+}
+
+// wantGuard fails the test unless the kernel has that guard.
+func wantGuard(t *testing.T, want tunnel.Guard) {
+	t.Helper()
+	have, err := observeGuard(want.Link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	less := func(a, b netip.Addr) bool { return a.Less(b) }
+	opts := cmp.Options{cmpopts.IgnoreFields(tunnel.Guard{}, "Refused"), cmpopts.EquateEmpty(), cmpopts.SortSlices(less),
+		cmpopts.EquateComparable(netip.Addr{})}
+	if diff := cmp.Diff(want, have, opts); diff != "" {
+		t.Fatalf("(-want +got):\n%s", diff)
+	}
+}
+
+// More elements than one call of the library can take are all there, at once
+// and one batch after the other.
+func TestGuardReadsBack(t *testing.T) {
+	newNamespace(t)
+	wantGuard(t, tunnel.Guard{})
+	for _, n := range []int{0, 1, 12_000} {
+		g := bigGuard(n)
+		if err := replaceGuard(g); err != nil {
+			t.Fatalf("%d peers: %v", n, err)
+		}
+		wantGuard(t, g)
+	}
+	small, big := bigGuard(1), bigGuard(6_000)
+	if err := replaceGuard(small); err != nil {
+		t.Fatal(err)
+	}
+	more := tunnel.Guard{Peers: append(big.Peers[1:6_000:6_000], big.Peers[6_001:]...), Ports: []uint16{2525}}
+	if err := changeGuard(more, addToSet); err != nil {
+		t.Fatal(err)
+	}
+	big.Ports = append(big.Ports, 2525)
+	wantGuard(t, big)
+	if err := changeGuard(more, takeFromSet); err != nil {
+		t.Fatal(err)
+	}
+	wantGuard(t, small)
+	if err := removeGuard(); err != nil {
+		t.Fatal(err)
+	}
+	wantGuard(t, tunnel.Guard{})
+}
+
+// There is no rule whose loss, and no chain whose loss, goes unnoticed.
+func TestEveryLostRuleIsNoticed(t *testing.T) {
+	newNamespace(t)
+	g, n := bigGuard(1), 0
+	for _, ch := range guardChains(g.Link) {
+		for i := range ch.rules {
+			if err := replaceGuard(g); err != nil {
+				t.Fatal(err)
+			}
+			wantGuard(t, g)
+			c := &nftables.Conn{}
+			have, err := c.GetRules(guardTable, &nftables.Chain{Table: guardTable, Name: ch.name})
+			if err != nil || len(have) != len(ch.rules) {
+				t.Fatalf("chain %s has %d rules, want %d: %v", ch.name, len(have), len(ch.rules), err)
+			}
+			have[i].Table, have[i].Chain = guardTable, &nftables.Chain{Table: guardTable, Name: ch.name}
+			if err := c.DelRule(have[i]); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if seen, err := observeGuard(g.Link); err != nil || seen.Sound {
+				t.Errorf("rule %d of chain %s is gone, and the guard is sound (%v)", i, ch.name, err)
+			}
+			n++
+		}
+	}
+	if n < 20 {
+		t.Errorf("tried only %d rules", n)
+	}
+}
+
+// A guard for another link is no guard for this one.
+func TestGuardOfAnotherLinkIsNotSound(t *testing.T) {
+	newNamespace(t)
+	if err := replaceGuard(bigGuard(1)); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := observeGuard("road1"); err != nil || g.Sound || len(g.Peers) != 2 {
+		t.Errorf("got %+v, %v", g, err)
+	}
+}
