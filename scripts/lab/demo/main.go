@@ -23,7 +23,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	begin := time.Now()
-	if err := demo(ctx, *keep); err != nil {
+	if err := demo(ctx, *keep); err != nil && ctx.Err() != nil {
+		fmt.Println("\ninterrupted; all of it is gone again")
+		os.Exit(1)
+	} else if err != nil {
 		fmt.Fprintf(os.Stderr, "\ndemo: %v\n", err)
 		os.Exit(1)
 	}
