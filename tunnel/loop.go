@@ -37,6 +37,7 @@ const (
 	shortInterval = 5 * time.Second        // the same while a peer does not answer
 	minGap        = 5 * time.Millisecond   // between two passes
 	maxGap        = 250 * time.Millisecond // between two passes under a storm of events
+	watchBackoff  = 500 * time.Millisecond // after watching broke off
 	minBackoff    = 100 * time.Millisecond // after a failed pass
 	maxBackoff    = 3 * time.Second        // after many: what is mended is taken up soon
 )
@@ -163,9 +164,9 @@ func (l *Loop) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := l.System.Watch(ctx, l.Poke); err != nil && ctx.Err() == nil {
 			l.Log.Warn("watching the kernel broke off; looking again", "error", err)
+			sleep(ctx, watchBackoff)
 		}
 		l.Poke()
-		sleep(ctx, minBackoff)
 	}
 	return nil
 }

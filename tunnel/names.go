@@ -90,8 +90,13 @@ func (n *names) refresh(ctx context.Context, host string) {
 		return
 	}
 	n.failed[host] = false
-	if addrs = addrs[:min(len(addrs), maxAnswers)]; !slices.Equal(addrs, n.addrs[host]) {
+	if addrs = addrs[:min(len(addrs), maxAnswers)]; !sameAddrs(addrs, n.addrs[host]) {
 		n.addrs[host] = addrs
 		n.changed()
 	}
+}
+
+// sameAddrs compares without regard to order: servers turn it round.
+func sameAddrs(a, b []netip.Addr) bool {
+	return slices.Equal(sortedAddrs(slices.Clone(a)), sortedAddrs(slices.Clone(b)))
 }

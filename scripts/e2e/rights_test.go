@@ -127,3 +127,16 @@ func TestTakenPortClosesAndTells(t *testing.T) {
 	must(t, other.Kill())
 	must(t, eventuallySays(ctx, p, "ready:"))
 }
+
+// What this version cannot do is said, and nothing flows meanwhile.
+func TestKernelBackendIsRefused(t *testing.T) {
+	ctx, r := newRoad(t)
+	none := watch(ctx, t, r.Standard)
+	must(t, r.alpha.Write("[host]\nbackend = \"kernel\"", r.bravo.Block()))
+	_, err := r.alpha.Command(ctx, "reload")
+	exitStatus(t, err, 1)
+	if !strings.Contains(fmt.Sprint(err), `set host.backend to "auto" or "userspace"`) {
+		t.Errorf("reload says %v", err)
+	}
+	none()
+}

@@ -116,6 +116,9 @@ func setLoose(index int) error {
 
 // createLink makes the link in place of one that this process had.
 func (k *Kernel) createLink(l tunnel.Link) error {
+	if l.Backend == peers.Kernel {
+		return errors.New(`this version cannot use the kernel's WireGuard; set host.backend to "auto" or "userspace"`)
+	}
 	k.Close()
 	if _, err := netlink.LinkByName(l.Name); err == nil {
 		return fmt.Errorf("a link of this name exists and is not ours; delete it (`ip link del %s`) or set another host.link", l.Name)

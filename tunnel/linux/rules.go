@@ -3,6 +3,7 @@ package linux
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -11,7 +12,8 @@ import (
 	"postroad/tunnel"
 )
 
-// observeRules reads the rules that bear our protocol and lead to our table.
+// observeRules reads the rules that bear our protocol, lead to our table, and
+// have no selectors that ours never have.
 func observeRules() ([]tunnel.Rule, error) {
 	var all []tunnel.Rule
 	for _, family := range families {
@@ -23,8 +25,8 @@ func observeRules() ([]tunnel.Rule, error) {
 			return nil, fmt.Errorf("listing rules: %w", err)
 		}
 		for _, r := range rules {
-			if r.Protocol == tunnel.Protocol && r.Table == tunnel.Table {
-				all = append(all, fromRule(family, r))
+			if t := fromRule(family, r); reflect.DeepEqual(*toRule(t), r) {
+				all = append(all, t)
 			}
 		}
 	}
