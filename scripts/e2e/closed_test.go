@@ -99,12 +99,7 @@ func TestNothingInClear(t *testing.T) {
 // The first start ever, with SMTP being tried: from the moment that the daemon
 // says it is ready nothing is in clear, and the peer is not there yet at all.
 func TestNothingInClearOnOneSidedStart(t *testing.T) {
-	ctx, l := newLab(t)
-	alpha, err := l.Alpha.Postroad(ctx, binary)
-	must(t, err)
-	bravo, err := l.Bravo.Postroad(ctx, binary)
-	must(t, err)
-	must(t, alpha.Write("[host]", bravo.Block()))
+	ctx, l, alpha := newHalfRoad(t)
 	must(t, alpha.Start(ctx))
 	none := watch(ctx, t, l)
 	for range 10 {
@@ -115,7 +110,7 @@ func TestNothingInClearOnOneSidedStart(t *testing.T) {
 	}
 	none()
 	must(t, alpha.WaitState(ctx, l.Bravo.Name, "waiting"))
-	_, err = alpha.Command(ctx, "status")
+	_, err := alpha.Command(ctx, "status")
 	exitStatus(t, err, 1)
 }
 
@@ -209,12 +204,7 @@ func TestNothingInClearWhileDeleting(t *testing.T) {
 
 // After down the host is as it was before the first start, to the byte.
 func TestDownLeavesNothing(t *testing.T) {
-	ctx, l := newLab(t)
-	alpha, err := l.Alpha.Postroad(ctx, binary)
-	must(t, err)
-	bravo, err := l.Bravo.Postroad(ctx, binary)
-	must(t, err)
-	must(t, alpha.Write("[host]\naddresses = [\"192.0.2.10\", \"2001:db8:a::10\", \"192.0.2.11\"]", bravo.Block()))
+	ctx, l, alpha := newHalfRoad(t, `addresses = ["192.0.2.10", "2001:db8:a::10", "192.0.2.11"]`)
 	// What is other people's stays, even in the ranges that are ours.
 	run(ctx, t, l.Alpha.Host, "sh", "-c", `
 		ip rule add priority 2510 from 198.18.0.0/15 lookup 100

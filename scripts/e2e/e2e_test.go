@@ -83,6 +83,19 @@ func newRoad(t *testing.T, host ...string) (context.Context, *road) {
 	return ctx, r
 }
 
+// newHalfRoad boots a lab where alpha is about to run postroad, with bravo for a
+// peer that has none.
+func newHalfRoad(t *testing.T, host ...string) (context.Context, *lab.Standard, *lab.Postroad) {
+	t.Helper()
+	ctx, l := newLab(t)
+	alpha, err := l.Alpha.Postroad(ctx, binary)
+	must(t, err)
+	bravo, err := l.Bravo.Postroad(ctx, binary)
+	must(t, err)
+	must(t, alpha.Write("[host]\n"+strings.Join(host, "\n"), bravo.Block()))
+	return ctx, l, alpha
+}
+
 func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

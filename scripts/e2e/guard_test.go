@@ -176,3 +176,62 @@ func TestICMPErrorsTakeTheTunnel(t *testing.T) {
 		t.Errorf("%d ICMP errors to the peer in clear (%v)", n, err)
 	}
 }
+
+// Every hook of the guard refuses alone: with the daemon stopped and all rules
+// gone nothing gets out or in, by either port, sent or forwarded, over either
+// family, and the last chain holds where the one before is empty.
+func TestEveryHookOfTheGuardRefuses(t *testing.T) {
+	ctx, r := newRoad(t)
+	for _, s := range []*lab.Site{r.Alpha, r.Bravo} {
+		for _, port := range []string{"25", "4000"} {
+			listen(ctx, t, s, port)
+		}
+	}
+	inner, err := r.Host(ctx, "inner.alpha.example")
+	must(t, err)
+	_, err = r.Connect(ctx, r.Alpha.Host, inner, "10.1.0.2/24", "2001:db8:1::2/64")
+	must(t, err)
+	run(ctx, t, r.Router, "ip", "route", "add", "10.1.0.0/24", "via", r.Alpha.IPv4.String())
+	run(ctx, t, r.Router, "ip", "route", "add", "2001:db8:1::/64", "via", r.Alpha.IPv6.String())
+	_, err = r.bravo.Command(ctx, "down")
+	must(t, err)
+	must(t, r.alpha.Signal(unix.SIGSTOP))
+	run(ctx, t, r.Alpha.Host, damages(r.Bravo)["all rules"]...)
+
+	behind := &lab.Site{Host: inner}
+	c, err := r.Router.Capture(ctx, r.Bravo.Link.RouterInterface, "tcp and port 25")
+	must(t, err)
+	for _, v6 := range []bool{false, true} {
+		alpha, bravo := r.Alpha.Addr(v6).String(), r.Bravo.Addr(v6).String()
+		if !reach(ctx, r.Alpha, bravo, "4000") || !reach(ctx, r.Bravo, alpha, "4000") || !reach(ctx, behind, bravo, "4000") {
+			t.Fatalf("the control does not get through (v6 %v)", v6)
+		}
+		for name, got := range map[string]bool{
+			"to port 25":              reach(ctx, r.Alpha, bravo, "25"),
+			"from port 25":            reach(ctx, r.Alpha, "-p", "25", bravo, "4000"),
+			"from within, to port 25": reach(ctx, behind, bravo, "25"),
+		} {
+			if got {
+				t.Errorf("clear SMTP %s got out (v6 %v)", name, v6)
+			}
+		}
+	}
+	run(ctx, t, r.Alpha.Host, "sh", "-c", "nft flush chain inet postroad sending; nft flush chain inet postroad passing")
+	for _, v6 := range []bool{false, true} {
+		bravo := r.Bravo.Addr(v6).String()
+		if reach(ctx, r.Alpha, bravo, "25") || reach(ctx, r.Alpha, "-p", "25", bravo, "4000") || reach(ctx, behind, bravo, "25") {
+			t.Errorf("clear SMTP got out past the last chain (v6 %v)", v6)
+		}
+	}
+	must(t, c.Stop(ctx))
+	if n, err := c.Count(ctx, "tcp"); err != nil || n > 0 {
+		lines, _ := c.Lines(ctx, 10)
+		t.Errorf("%d packets in clear (%v):\n%s", n, err, strings.Join(lines, "\n"))
+	}
+	for _, v6 := range []bool{false, true} {
+		alpha := r.Alpha.Addr(v6).String()
+		if reach(ctx, r.Bravo, alpha, "25") || reach(ctx, r.Bravo, "-p", "25", alpha, "4000") {
+			t.Errorf("clear SMTP got in (v6 %v)", v6)
+		}
+	}
+}

@@ -37,12 +37,7 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 
 // Nobody else's interface is adopted or deleted.
 func TestForeignLinkIsLeftAlone(t *testing.T) {
-	ctx, l := newLab(t)
-	alpha, err := l.Alpha.Postroad(ctx, binary)
-	must(t, err)
-	bravo, err := l.Bravo.Postroad(ctx, binary)
-	must(t, err)
-	must(t, alpha.Write("[host]", bravo.Block()))
+	ctx, l, _ := newHalfRoad(t)
 	run(ctx, t, l.Alpha.Host, "ip", "tuntap", "add", "postroad0", "mode", "tun")
 	p, err := l.Alpha.Start("postroad", "run")
 	must(t, err)
@@ -105,12 +100,7 @@ func TestStartWithBrokenFile(t *testing.T) {
 // Where the tunnel cannot be made both layers stand all the same, and the reason
 // is told: here another program has the port.
 func TestTakenPortClosesAndTells(t *testing.T) {
-	ctx, l := newLab(t)
-	alpha, err := l.Alpha.Postroad(ctx, binary)
-	must(t, err)
-	bravo, err := l.Bravo.Postroad(ctx, binary)
-	must(t, err)
-	must(t, alpha.Write("[host]", bravo.Block()))
+	ctx, l, _ := newHalfRoad(t)
 	other, err := l.Alpha.Start("nc", "-u", "-l", "-p", "51825")
 	must(t, err)
 	p, err := l.Alpha.Start("postroad", "run")
