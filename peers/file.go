@@ -21,6 +21,17 @@ const maxKeyFile = 4 << 10
 // Load returns what the peers file at path says, with the system's key files
 // and host name. An error is that of reading the file, or Decode's.
 func Load(path string) (*Config, error) {
+	return load(path, Env{Hostname: hostname, ReadKey: ReadKeyFile})
+}
+
+// LoadHere is Load that also refuses peers with an address that one of this
+// host's interfaces has. It is for people who edit a file: at a boot, or while
+// addresses move, one such peer must not leave the others without protection.
+func LoadHere(path string) (*Config, error) {
+	return load(path, Env{Hostname: hostname, ReadKey: ReadKeyFile, Local: localAddresses})
+}
+
+func load(path string, env Env) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening peers file %q: %w", path, cause(err))
@@ -30,7 +41,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading peers file %q: %w", path, cause(err))
 	}
-	return Decode(path, data, Env{Hostname: hostname, ReadKey: ReadKeyFile, Local: localAddresses})
+	return Decode(path, data, env)
 }
 
 // localAddresses returns those of all interfaces.

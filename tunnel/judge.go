@@ -92,6 +92,8 @@ func amiss(p peers.Peer, have, want State, device *DevicePeer) string {
 		return "the link is down"
 	case device == nil:
 		return "the link does not know the peer"
+	case have.Device.ListenPort != want.Device.ListenPort:
+		return "the UDP port is not open"
 	case len(missing(want.Rules, have.Rules)) > 0:
 		return "a rule is missing"
 	case !slices.ContainsFunc(have.Routes, func(r Route) bool { return !r.Unreachable && slices.Contains(p.Addresses, r.Dst) }):

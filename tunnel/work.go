@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"postroad/peers"
@@ -60,11 +61,13 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		return 0, err
 	}
 	plan := Diff(have, want, time.Now())
-	err = do(ctx, l.System, plan, func(s Step) { l.Log.Info("applied", "step", s.String()) })
-	if err != nil {
-		return len(plan), err
+	doErr := do(ctx, l.System, plan, func(s Step) {
+		steps++
+		l.Log.Info("applied", "step", s.String())
+	})
+	if doErr == nil {
+		l.repointed(want)
 	}
-	clear(l.repoint)
 	if len(plan) > 0 {
 		have, want, err = l.look(ctx)
 	}
@@ -72,7 +75,17 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		now := time.Now()
 		l.tracker.update(Judge(l.config, have, want, now), now)
 	}
-	return len(plan), err
+	return steps, errors.Join(doErr, err)
+}
+
+// repointed forgets the peers whose new endpoint is set; where its name is not
+// resolved yet there was nothing to set.
+func (l *Loop) repointed(want State) {
+	for _, p := range want.Device.Peers {
+		if p.Endpoint.IsValid() {
+			delete(l.repoint, p.PublicKey)
+		}
+	}
 }
 
 // unsettled says whether a peer is about to change its state: WireGuard sends
@@ -98,20 +111,39 @@ func (l *Loop) look(ctx context.Context) (have, want State, err error) {
 	return have, Want(l.config, facts), nil
 }
 
-// do does the steps in order and stops at the first that fails.
+// do does the steps in order. After one that fails it does only those that
+// close: a layer that cannot be put in place must not keep the other one down.
 func do(ctx context.Context, sys System, plan Plan, done func(Step)) error {
+	var failed error
 	for _, s := range plan {
+		if failed != nil && !closes(s) {
+			continue
+		}
 		if err := sys.Do(ctx, s); err != nil {
-			return fmt.Errorf("%s: %w", s, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", s, err))
+			continue
 		}
 		done(s)
 	}
-	return nil
+	return failed
+}
+
+// closes says whether a step can only tighten, whatever else is in place.
+func closes(s Step) bool {
+	switch s := s.(type) {
+	case ReplaceGuard, AddToGuard, AddRule, ForgetPaths:
+		return true
+	case SetRoute:
+		return s.Route.Unreachable
+	}
+	return false
 }
 
 // accept puts a config in force.
 func (l *Loop) accept(c *peers.Config) {
-	l.repoint = changedEndpoints(l.config, c)
+	changed := changedEndpoints(l.config, c)
+	maps.Copy(changed, l.repoint) // asked for earlier, and not done yet
+	l.repoint = changed
 	l.config = c
 	l.file = FileStatus{InForce: true, Loaded: time.Now()}
 	l.names.want(c.EndpointNames())
@@ -177,6 +209,7 @@ func (p *pace) passed(now time.Time, steps int, err error, unsettled bool) time.
 	switch {
 	case err != nil:
 		p.backoff = min(max(2*p.backoff, minBackoff), maxBackoff)
+		p.gap = max(p.gap, minBackoff) // its own events must not wake it at once
 		return p.backoff
 	case unsettled:
 		p.backoff = 0

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"postroad/peers"
 )
 
 func checkCommand(o *options) *cobra.Command {
@@ -12,9 +14,9 @@ func checkCommand(o *options) *cobra.Command {
 		Short: "Check the peers file and the key files it names",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := o.load()
+			c, err := peers.LoadHere(o.file)
 			if err != nil {
-				return err
+				return misconfigured(err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: fine: host %s, %d peers, public key %s\n",
 				o.file, c.Host.Name, len(c.Peers), c.Host.PrivateKey.Public())

@@ -33,12 +33,12 @@ func downCommand(o *options) *cobra.Command {
 			if err := o.down(cmd.Context(), link); err != nil {
 				return refused(cmd.ErrOrStderr(), err)
 			}
-			if len(have.Guard.Peers) == 0 {
+			if len(closedTo(have)) == 0 {
 				fmt.Fprintln(cmd.OutOrStdout(), "nothing was protected")
 				return nil
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "the protection is gone; from now on SMTP flows IN CLEAR with:")
-			for _, a := range have.Guard.Peers {
+			for _, a := range closedTo(have) {
 				fmt.Fprintf(cmd.OutOrStdout(), "  %s\n", a)
 			}
 			return nil

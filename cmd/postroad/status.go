@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"postroad/peers"
 	"postroad/tunnel"
 	"postroad/tunnel/control"
 	"postroad/tunnel/linux"
@@ -54,13 +57,33 @@ func (o *options) notRunning(cmd *cobra.Command, err error) error {
 		return failed(err)
 	}
 	have, _, seeErr := linux.NewReader(slog.New(slog.DiscardHandler)).Observe(cmd.Context(), tunnel.Query{Link: o.linkName()})
-	switch n := len(have.Guard.Peers); {
+	c, fileErr := peers.Load(o.file)
+	switch {
 	case seeErr != nil:
 		return failed(errors.Join(err, seeErr))
-	case have.Guard.Sound && n > 0:
-		return failed(fmt.Errorf("%w; the guard stands: SMTP with %d addresses of peers waits", err, n))
+	case fileErr != nil && len(closedTo(have)) == 0:
+		return failed(fmt.Errorf("%w, and nothing of it stands in the kernel", err))
+	case fileErr != nil:
+		return failed(fmt.Errorf("%w; what it put in place for %d addresses stands, and the peers file is not sound", err, len(closedTo(have))))
 	}
-	return failed(fmt.Errorf("%w, and no guard stands: SMTP with peers flows IN CLEAR", err))
+	for _, p := range c.Peers {
+		for _, a := range p.Addresses {
+			if !tunnel.Closed(have, a, c.Host.Ports) {
+				return failed(fmt.Errorf("%w, and SMTP with %s (%s) can flow IN CLEAR", err, p.Name, a))
+			}
+		}
+	}
+	return failed(fmt.Errorf("%w; the protection stands: SMTP with %d addresses of peers waits", err, len(closedTo(have))))
+}
+
+// closedTo returns the addresses that something of ours stands for.
+func closedTo(s tunnel.State) []netip.Addr {
+	all := slices.Clone(s.Guard.Peers)
+	for _, r := range s.Routes {
+		all = append(all, r.Dst)
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
 }
 
 func printJSON(w io.Writer, s tunnel.Status) error {

@@ -151,6 +151,8 @@ func damages(peer *lab.Site) map[string][]string {
 		"a rule that lets out":    {"nft", "insert", "rule", "inet", "postroad", "sending", "accept"},
 		"an unreadable rule":      {"nft", "insert", "rule", "inet", "postroad", "leaving", "meta", "l4proto", "tcp", "ct", "original", "proto-dst", "25", "accept"},
 		"an element":              {"nft", "delete", "element", "inet", "postroad", "out4", "{", v4, "}"},
+		"a foreign peer":          {"nft", "add", "element", "inet", "postroad", "out4", "{", "203.0.113.30", "}"},
+		"an element of a pair":    {"nft", "delete", "element", "inet", "postroad", "in6", "{", v6, "}"},
 		"a foreign element":       {"nft", "add", "element", "inet", "postroad", "own4", "{", "198.18.0.1", "}"},
 		"a foreign set":           {"nft", "add", "set", "inet", "postroad", "mine", "{", "type", "mark", ";", "}"},
 		"the guard's sleep":       {"nft", "add", "table", "inet", "postroad", "{", "flags", "dormant", ";", "}"},

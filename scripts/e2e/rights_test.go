@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"postroad/scripts/lab"
 )
 
 // A user without the right gets one clear line.
@@ -92,7 +96,7 @@ func TestStartWithBrokenFile(t *testing.T) {
 	none()
 	_, err = r.alpha.Command(ctx, "status")
 	exitStatus(t, err, 1)
-	if !strings.Contains(fmt.Sprint(err), "the guard stands") {
+	if !strings.Contains(fmt.Sprint(err), "for 2 addresses stands") {
 		t.Errorf("status says %v", err)
 	}
 }
@@ -100,7 +104,7 @@ func TestStartWithBrokenFile(t *testing.T) {
 // Where the tunnel cannot be made both layers stand all the same, and the reason
 // is told: here another program has the port.
 func TestTakenPortClosesAndTells(t *testing.T) {
-	ctx, l, _ := newHalfRoad(t)
+	ctx, l, alpha := newHalfRoad(t)
 	other, err := l.Alpha.Start("nc", "-u", "-l", "-p", "51825")
 	must(t, err)
 	p, err := l.Alpha.Start("postroad", "run")
@@ -112,6 +116,13 @@ func TestTakenPortClosesAndTells(t *testing.T) {
 		if reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "25") {
 			t.Error("SMTP flows")
 		}
+		must(t, lab.Eventually(ctx, time.Second, "both layers to be back", func() error {
+			out, err := alpha.Command(ctx, "plan")
+			if err == nil && (strings.Contains(out, "guard") || strings.Contains(out, "rule")) {
+				err = errors.New(out)
+			}
+			return err
+		}))
 	}
 	none()
 	must(t, other.Kill())
@@ -127,6 +138,36 @@ func TestKernelBackendIsRefused(t *testing.T) {
 	exitStatus(t, err, 1)
 	if !strings.Contains(fmt.Sprint(err), `set host.backend to "auto" or "userspace"`) {
 		t.Errorf("reload says %v", err)
+	}
+	none()
+}
+
+// A layer that cannot be put in place does not keep the other one down: here the
+// guard's table belongs to somebody who lets nobody change it.
+func TestRulesStandWhereTheGuardCannot(t *testing.T) {
+	ctx, l, _ := newHalfRoad(t)
+	owner := l.Alpha.Command(ctx, "nft", "-i")
+	in, err := owner.StdinPipe()
+	must(t, err)
+	must(t, owner.Start())
+	t.Cleanup(func() {
+		in.Close()
+		_ = owner.Wait()
+	})
+	_, err = fmt.Fprintln(in, "add table inet postroad { flags owner; }")
+	must(t, err)
+	must(t, lab.Eventually(ctx, 5*time.Second, "the table", func() error {
+		_, err := l.Alpha.Run(ctx, "nft", "list", "table", "inet", "postroad")
+		return err
+	}))
+	p, err := l.Alpha.Start("postroad", "run")
+	must(t, err)
+	must(t, eventuallySays(ctx, p, "put guard in place"))
+	none := watch(ctx, t, l)
+	for _, v6 := range []bool{false, true} {
+		if reach(ctx, l.Alpha, l.Bravo.Addr(v6).String(), "25") {
+			t.Errorf("SMTP flows (v6 %v)", v6)
+		}
 	}
 	none()
 }

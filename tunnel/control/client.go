@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +17,11 @@ import (
 
 // ErrNotRunning says that no daemon answers at the socket.
 var ErrNotRunning = errors.New("postroad is not running")
+
+// statusTimeout is how long a daemon may take to say how it is.
+const statusTimeout = 10 * time.Second
+
+var errNoAnswer = errors.New("the daemon runs but does not answer; what it has put in place stands")
 
 // A RefusedError is what the daemon said against a request.
 type RefusedError struct {
@@ -30,6 +36,8 @@ type Client struct{ Socket string }
 
 // Status asks how everything stands.
 func (c Client) Status(ctx context.Context) (s tunnel.Status, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, errNoAnswer)
+	defer cancel()
 	return s, c.ask(ctx, http.MethodGet, "/status", &s)
 }
 
@@ -59,6 +67,8 @@ func (c Client) ask(ctx context.Context, method, path string, v any) error {
 		return ErrNotRunning
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("asking the daemon: only root may use %s", c.Socket)
+	case errors.Is(context.Cause(ctx), errNoAnswer):
+		return errNoAnswer
 	case err != nil:
 		return fmt.Errorf("asking the daemon: %w", err)
 	}

@@ -91,15 +91,18 @@ func (s *Server) Close() error {
 // Serve answers until ctx ends, which is no error.
 func (s *Server) Serve(ctx context.Context, d Daemon) error {
 	h := http.Server{Handler: handler(d), ReadHeaderTimeout: 5 * time.Second}
+	answered := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(answered)
 		grace, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = h.Shutdown(grace)
 	})
-	defer stop()
 	if err := h.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		stop()
 		return fmt.Errorf("serving the control socket: %w", err)
 	}
+	<-answered // Serve returns before the last answers are written
 	return nil
 }
 

@@ -109,9 +109,21 @@ func setDevice(s tunnel.SetDevice) error {
 	key, port := wgtypes.Key(s.PrivateKey.Bytes()), int(s.ListenPort)
 	cfg := wgtypes.Config{PrivateKey: &key}
 	if have.ListenPort != s.ListenPort {
+		if err := portFree(port); err != nil {
+			return err // before the device closes the one it has
+		}
 		cfg.ListenPort = &port
 	}
 	return configure(s.Link, cfg)
+}
+
+// portFree says why a UDP port cannot be had.
+func portFree(port int) error {
+	c, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 func setPeer(s tunnel.SetPeer) error {

@@ -66,5 +66,8 @@ func pathTo(a netip.Addr, links map[int]string) (tunnel.Path, bool) {
 		return tunnel.Path{}, false
 	}
 	src, ok := netip.AddrFromSlice(routes[0].Src)
-	return tunnel.Path{Src: src.Unmap(), Link: links[routes[0].LinkIndex]}, ok
+	if src = src.Unmap(); !ok || !src.IsGlobalUnicast() { // a link-local source is no mail address
+		return tunnel.Path{}, false
+	}
+	return tunnel.Path{Src: src, Link: links[routes[0].LinkIndex]}, true
 }

@@ -99,11 +99,12 @@ func readSets(c *nftables.Conn, g *tunnel.Guard) bool {
 			whole = false
 		}
 	}
-	fillGuard(g, found)
-	return whole
+	return fillGuard(g, found) && whole
 }
 
-func fillGuard(g *tunnel.Guard, found map[string][]nftables.SetElement) {
+// fillGuard says whether the sets of peers agree: an address in one of a pair
+// alone was put there, or taken out, by somebody else.
+func fillGuard(g *tunnel.Guard, found map[string][]nftables.SetElement) bool {
 	for _, e := range found[setPorts] {
 		g.Ports = append(g.Ports, binary.BigEndian.Uint16(e.Key))
 	}
@@ -115,7 +116,8 @@ func fillGuard(g *tunnel.Guard, found map[string][]nftables.SetElement) {
 	for _, a := range append(elementAddrs(found[setIn4]), elementAddrs(found[setIn6])...) {
 		ins[a] = true
 	}
-	for _, a := range append(elementAddrs(found[setOut4]), elementAddrs(found[setOut6])...) {
+	outs := append(elementAddrs(found[setOut4]), elementAddrs(found[setOut6])...)
+	for _, a := range outs {
 		if ins[a] {
 			g.Peers = append(g.Peers, a)
 		}
@@ -124,6 +126,7 @@ func fillGuard(g *tunnel.Guard, found map[string][]nftables.SetElement) {
 	for name, elements := range found {
 		count(g.Refused, name, elements)
 	}
+	return len(g.Peers) == len(outs) && len(g.Peers) == len(ins)
 }
 
 func count(refused map[netip.Addr]tunnel.Refused, set string, elements []nftables.SetElement) {
