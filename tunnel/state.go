@@ -110,11 +110,12 @@ type Route struct {
 
 // Facts are what a wish needs to know of the host, beside the peers file.
 type Facts struct {
-	IPv6      bool                     // the kernel has it
-	Local     []LocalAddr              // global addresses on links other than ours
-	Paths     map[netip.Addr]Path      // the way to a remote address outside the tunnel; absent: none
-	Endpoints map[string][]netip.Addr  // what endpoint names resolve to; absent: not known
-	Repoint   map[peers.PublicKey]bool // peers whose endpoint the operator has changed
+	NoLinkIPv6 bool                     // the link cannot have IPv6: the administrator has switched it off
+	IPv6       bool                     // the kernel has it
+	Local      []LocalAddr              // global addresses on links other than ours
+	Paths      map[netip.Addr]Path      // the way to a remote address outside the tunnel; absent: none
+	Endpoints  map[string][]netip.Addr  // what endpoint names resolve to; absent: not known
+	Repoint    map[peers.PublicKey]bool // peers whose endpoint the operator has changed
 }
 
 // A LocalAddr is an address of this host.

@@ -71,6 +71,9 @@ func wantLink(h *peers.Host, f Facts) Link {
 	l := Link{Name: h.Link, Backend: h.Backend, Up: true, MTU: h.MTU, Loose: true,
 		Addrs: []netip.Prefix{LinkAddress}}
 	for _, a := range h.Addresses {
+		if a.Is6() && f.NoLinkIPv6 {
+			continue
+		}
 		if !slices.ContainsFunc(f.Local, func(l LocalAddr) bool { return l.Addr == a }) {
 			l.Addrs = append(l.Addrs, netip.PrefixFrom(a, a.BitLen()))
 		}
@@ -156,7 +159,7 @@ func wantRoutes(c *peers.Config, own []netip.Addr, f Facts) []Route {
 				continue
 			}
 			routes = append(routes, Route{Dst: a, Unreachable: true})
-			if src := source(a, own, f); src.IsValid() {
+			if src := source(a, own, f); src.IsValid() && !(a.Is6() && f.NoLinkIPv6) {
 				routes = append(routes, Route{Dst: a, Src: src})
 			}
 		}

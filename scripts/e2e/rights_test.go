@@ -171,3 +171,26 @@ func TestRulesStandWhereTheGuardCannot(t *testing.T) {
 	}
 	none()
 }
+
+// IPv6 that the administrator has switched off does not take IPv4 along.
+func TestMailFlowsWithIPv6SwitchedOff(t *testing.T) {
+	ctx, l := newLab(t)
+	for _, conf := range []string{"all", "default"} {
+		must(t, l.Alpha.Sysctl("net.ipv6.conf."+conf+".disable_ipv6", "1"))
+	}
+	alpha, err := l.Alpha.Postroad(ctx, binary)
+	must(t, err)
+	bravo, err := l.Bravo.Postroad(ctx, binary)
+	must(t, err)
+	must(t, alpha.Write("[host]\naddresses = [\"192.0.2.10\", \"2001:db8:a::10\"]", bravo.Block()))
+	must(t, bravo.Write("[host]", alpha.Block()))
+	must(t, alpha.Start(ctx))
+	must(t, bravo.Start(ctx))
+	listen(ctx, t, l.Bravo, "25")
+	none := watch(ctx, t, l)
+	must(t, alpha.WaitState(ctx, l.Bravo.Name, "protected"))
+	if !reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "25") {
+		t.Error("IPv4 SMTP does not get through")
+	}
+	none()
+}

@@ -17,7 +17,7 @@ func observeFacts(q tunnel.Query) (f tunnel.Facts, err error) {
 	if err != nil {
 		return f, err
 	}
-	f.IPv6 = hasIPv6()
+	f.IPv6, f.NoLinkIPv6 = hasIPv6(), ipv6Disabled()
 	if f.Local, err = localAddrs(links, q.Link); err != nil {
 		return f, err
 	}

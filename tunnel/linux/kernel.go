@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -131,6 +133,18 @@ func retry[T any](dump func() (T, error)) (v T, err error) {
 		}
 	}
 	return v, err
+}
+
+// ipv6Disabled says whether new links get no IPv6. Where /proc/sys cannot be
+// read they are taken to have it.
+func ipv6Disabled() bool {
+	for _, conf := range []string{"all", "default"} {
+		text, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + conf + "/disable_ipv6")
+		if err == nil && strings.TrimSpace(string(text)) == "1" {
+			return true
+		}
+	}
+	return false
 }
 
 // hasIPv6 says whether the kernel has IPv6 at all (it has not with ipv6.disable=1).
