@@ -117,8 +117,8 @@ func TestLoadUnreadable(t *testing.T) {
 
 func TestLoadTooLarge(t *testing.T) {
 	file := write(t, "postroad.toml", "", 0o644)
-	if err := os.Truncate(file, 1<<40); err != nil {
-		t.Skip(err) // the file system has no sparse files of this size
+	if err := os.Truncate(file, 1<<30); err != nil {
+		t.Fatal(err)
 	}
 	want := file + ":1: the file is too large: at most 16777216 bytes are read"
 	if _, err := Load(file); fmt.Sprint(err) != want {
