@@ -40,6 +40,9 @@ func (w world) config() *peers.Config {
 	if w.chance(10) {
 		c.Host.Link = "road1"
 	}
+	if w.chance(30) {
+		c.Host.Backend = []peers.Backend{peers.Kernel, peers.Userspace}[w.IntN(2)]
+	}
 	for _, p := range allPorts {
 		if w.chance(60) || p == 25 {
 			c.Host.Ports = append(c.Host.Ports, p)
@@ -136,7 +139,7 @@ func drop[T any](w world, list []T) []T {
 func observed(want State) State {
 	s := clone(want)
 	if s.Link.Name != "" {
-		s.Link.Backend = peers.Userspace
+		s.Link.Backend = madeFor(want.Link.Backend)
 	}
 	for i := range s.Device.Peers {
 		s.Device.Peers[i].LastHandshake = secondsAgo(10)

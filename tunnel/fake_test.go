@@ -22,13 +22,27 @@ type fake struct {
 	observed error
 	done     []Step
 	changed  func()
+	hangs    chan struct{} // if it is there, a look takes until it is closed
 }
 
 var _ System = (*fake)(nil)
 
 var errInjected = errors.New("injected")
 
+// hang makes every look wait until release is closed.
+func (f *fake) hang(release chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hangs = release
+}
+
 func (f *fake) Observe(context.Context, Query) (State, Facts, error) {
+	f.mu.Lock()
+	hangs := f.hangs
+	f.mu.Unlock()
+	if hangs != nil {
+		<-hangs
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return clone(f.state), f.facts, f.observed
@@ -106,13 +120,21 @@ func (f *fake) do(step Step) error {
 			return errors.New("exists")
 		}
 		f.dropLink()
-		s.Link = Link{Name: step.Link.Name, Backend: peers.Userspace}
+		s.Link = Link{Name: step.Link.Name, Backend: madeFor(step.Link.Backend)}
 	case RemoveLink:
 		f.dropLink()
 	default:
 		return f.doOnLink(step)
 	}
 	return nil
+}
+
+// madeFor returns the backend that a wish for one leads to.
+func madeFor(wish peers.Backend) peers.Backend {
+	if wish == peers.Auto {
+		return peers.Kernel
+	}
+	return wish
 }
 
 func (f *fake) dropLink() {

@@ -19,6 +19,7 @@ const (
 	MarkPriority = 2500       // of the rule for marked packets
 	PortPriority = 2510       // of the rules for ports
 	Mark         = 0x02000000 // the one bit of packet and connection marks that we use
+	LinkGroup    = 2525       // of the kernel's WireGuard links that we made, see ip-link(8)
 	GuardTable   = "postroad" // nft table, family inet
 )
 
@@ -59,7 +60,7 @@ type Refused struct {
 
 // A Link is the WireGuard interface. The zero value is none.
 type Link struct {
-	Name    string
+	Name    string        // observed: that of our link, which somebody may have renamed
 	Backend peers.Backend // wish: what may make it; observed: what made it
 	Foreign bool          // observed only: a link of this name exists, and is not ours
 	Up      bool

@@ -11,14 +11,15 @@ import (
 	"postroad/tunnel"
 )
 
-// observeFacts reads this host's addresses and the ways to the remote ones.
-func observeFacts(q tunnel.Query) (f tunnel.Facts, err error) {
+// observeFacts reads this host's addresses, but for those of the link that is
+// given, and the ways to the remote ones.
+func observeFacts(q tunnel.Query, ours string) (f tunnel.Facts, err error) {
 	links, err := linkNames()
 	if err != nil {
 		return f, err
 	}
 	f.IPv6, f.NoLinkIPv6 = hasIPv6(), ipv6Disabled()
-	if f.Local, err = localAddrs(links, q.Link); err != nil {
+	if f.Local, err = localAddrs(links, ours); err != nil {
 		return f, err
 	}
 	f.Paths = map[netip.Addr]tunnel.Path{}

@@ -1,6 +1,6 @@
 // Package linux is the only code that touches the kernel: links, addresses,
 // rules and routes over netlink, the guard over nftables, WireGuard over its
-// UAPI.
+// generic netlink family or, where it runs within the process, its UAPI.
 package linux
 
 import (
@@ -21,9 +21,10 @@ import (
 // A Kernel is the network namespace that the process is in. It is not for use
 // by several goroutines at once, but for Watch.
 type Kernel struct {
-	log    *slog.Logger
-	reader bool
-	device *userspace.Device // nil: none, or not ours
+	log      *slog.Logger
+	reader   bool
+	device   *userspace.Device // nil: none, or not ours
+	fellBack bool              // it was said that the kernel's WireGuard cannot be used
 }
 
 var _ tunnel.System = (*Kernel)(nil)
@@ -35,7 +36,8 @@ func New(log *slog.Logger) *Kernel { return &Kernel{log: log} }
 // ours although another process made it.
 func NewReader(log *slog.Logger) *Kernel { return &Kernel{log: log, reader: true} }
 
-// Close removes a link that lives in this process; all else stays.
+// Close removes a link that lives in this process; all else stays, and with it
+// the tunnels that the kernel carries.
 func (k *Kernel) Close() {
 	if k.device != nil {
 		k.device.Close()
@@ -54,7 +56,7 @@ func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f t
 	}
 	if s.Link.Name != "" && !s.Link.Foreign {
 		var ok bool
-		if s.Device, ok, err = observeDevice(q.Link); err != nil {
+		if s.Device, ok, err = observeDevice(s.Link.Name); err != nil {
 			return s, f, err
 		}
 		s.Link.Foreign = !ok // another's, or ours with its socket deleted: to be made anew
@@ -65,7 +67,7 @@ func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f t
 	if s.Routes, err = observeRoutes(index); err != nil {
 		return s, f, err
 	}
-	f, err = observeFacts(q)
+	f, err = observeFacts(q, s.Link.Name)
 	return s, f, err
 }
 

@@ -21,19 +21,19 @@ const (
 	looseFilter = 2 // RFC 3704's loose mode, as rp_filter has it
 	rpFilter    = 8 // IPV4_DEVCONF_RP_FILTER, linux/ip.h
 	genModeNone = 1 // IN6_ADDR_GEN_MODE_NONE, linux/if_link.h
+
+	wireguard = "wireguard" // rtnl_link_ops.kind of drivers/net/wireguard
 )
 
-// observeLink reads the link of that name, and its index; zero: there is none.
+// observeLink reads our link or, where there is none, a foreign one of that
+// name; and its index. Zero: there is neither.
 func (k *Kernel) observeLink(name string) (l tunnel.Link, index int, err error) {
-	link, err := netlink.LinkByName(name)
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return l, 0, nil
+	link, err := k.findLink(name)
+	if link == nil || err != nil {
+		return l, 0, err
 	}
-	if err != nil {
-		return l, 0, fmt.Errorf("looking for link %s: %w", name, err)
-	}
-	a := link.Attrs()
-	l = tunnel.Link{Name: name, Backend: peers.Userspace, Up: a.Flags&net.FlagUp != 0, MTU: a.MTU, Foreign: !k.owns(link)}
+	a, made := link.Attrs(), k.madeBy(link)
+	l = tunnel.Link{Name: a.Name, Backend: made, Up: a.Flags&net.FlagUp != 0, MTU: a.MTU, Foreign: made == ""}
 	if l.Loose, err = isLoose(a.Index); err != nil {
 		return l, 0, err
 	}
@@ -41,12 +41,51 @@ func (k *Kernel) observeLink(name string) (l tunnel.Link, index int, err error) 
 	return l, a.Index, err
 }
 
-// owns says whether a link of the right name is ours.
-func (k *Kernel) owns(link netlink.Link) bool {
-	if link.Type() != "tuntap" {
-		return false
+// findLink returns our link, whatever it is called now, or else the one of that
+// name. Nil: neither.
+func (k *Kernel) findLink(name string) (netlink.Link, error) {
+	named, err := netlink.LinkByName(name)
+	if err != nil && !errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil, fmt.Errorf("looking for link %s: %w", name, err)
 	}
-	return k.reader || k.device != nil && k.device.Name() == link.Attrs().Name && !k.device.Gone()
+	if err == nil && k.madeBy(named) != "" {
+		return named, nil
+	}
+	if ours, listErr := kernelLinks(); listErr != nil || len(ours) > 0 {
+		return append(ours, nil)[0], listErr
+	}
+	if err != nil {
+		return nil, nil
+	}
+	return named, nil
+}
+
+// madeBy says which backend made a link; empty: it is not ours. What the kernel
+// carries outlives the process that made it, and is known by its group.
+func (k *Kernel) madeBy(link netlink.Link) peers.Backend {
+	switch {
+	case isKernels(link):
+		return peers.Kernel
+	case link.Type() != "tuntap":
+		return ""
+	case k.reader, k.device != nil && k.device.Name() == link.Attrs().Name && !k.device.Gone():
+		return peers.Userspace
+	}
+	return ""
+}
+
+func isKernels(link netlink.Link) bool {
+	return link.Type() == wireguard && link.Attrs().Group == tunnel.LinkGroup
+}
+
+// kernelLinks returns the links that the kernel's WireGuard carries for us: one,
+// unless we died in the middle of something.
+func kernelLinks() ([]netlink.Link, error) {
+	links, err := retry(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("listing links: %w", err)
+	}
+	return slices.DeleteFunc(links, func(l netlink.Link) bool { return !isKernels(l) }), nil
 }
 
 func linkAddrs(link netlink.Link) ([]netip.Prefix, error) {
@@ -114,25 +153,59 @@ func setLoose(index int) error {
 	return nil
 }
 
-// createLink makes the link in place of one that this process had.
+// createLink makes the link in place of any that is ours.
 func (k *Kernel) createLink(l tunnel.Link) error {
-	if l.Backend == peers.Kernel {
-		return errors.New(`this version cannot use the kernel's WireGuard; set host.backend to "auto" or "userspace"`)
+	if err := k.removeLinks(); err != nil {
+		return err
 	}
-	k.Close()
 	if _, err := netlink.LinkByName(l.Name); err == nil {
 		return fmt.Errorf("a link of this name exists and is not ours; delete it (`ip link del %s`) or set another host.link", l.Name)
 	}
-	d, err := userspace.Create(l.Name, l.MTU, k.log)
-	if err != nil {
+	if err := k.createOn(l); err != nil {
 		return err
 	}
-	k.device = d
 	link, err := netlink.LinkByName(l.Name)
 	if err != nil {
 		return err
 	}
 	return unless(netlink.LinkSetIP6AddrGenMode(link, genModeNone), unix.EAFNOSUPPORT, unix.EOPNOTSUPP)
+}
+
+// createOn makes the link on the backend that is asked for, or on the best that
+// can be had: what the kernel can is found out by trying.
+func (k *Kernel) createOn(l tunnel.Link) error {
+	if l.Backend != peers.Userspace {
+		err := createKernels(l.Name)
+		if err == nil || l.Backend == peers.Kernel {
+			return err
+		}
+		k.fallBack(err)
+	}
+	d, err := userspace.Create(l.Name, l.MTU, k.log)
+	if err == nil {
+		k.device = d
+	}
+	return err
+}
+
+// fallBack says, once, why it is not the kernel's WireGuard that is used.
+func (k *Kernel) fallBack(why error) {
+	if !k.fellBack {
+		k.log.Info("WireGuard runs within this process: when it is down, mail waits", "backend", peers.Userspace, "why", why)
+	}
+	k.fellBack = true
+}
+
+// createKernels makes a link of the kernel's. It bears our group from the start:
+// there is no moment in which it could not be told from others' links.
+func createKernels(name string) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Group = name, tunnel.LinkGroup
+	err := netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: attrs})
+	if errors.Is(err, unix.EOPNOTSUPP) { // no such kind of link, and no module that brings it
+		return errNoWireGuard
+	}
+	return err
 }
 
 func (k *Kernel) setLink(l tunnel.Link) error {
@@ -154,11 +227,12 @@ func (k *Kernel) setLink(l tunnel.Link) error {
 	return netlink.LinkSetUp(link)
 }
 
+// removeLink removes a link that is ours.
 func (k *Kernel) removeLink(name string) error {
-	if k.device != nil {
-		k.Close()
-		return nil
+	if err := k.removeLinks(); err != nil || !k.reader {
+		return err
 	}
+	// A TUN that lives on without a daemon, which nobody but a reader takes for ours.
 	link, err := netlink.LinkByName(name)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil
@@ -167,6 +241,21 @@ func (k *Kernel) removeLink(name string) error {
 		return err
 	}
 	return netlink.LinkDel(link)
+}
+
+// removeLinks removes all links that are ours, of either backend.
+func (k *Kernel) removeLinks() error {
+	k.Close()
+	links, err := kernelLinks()
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if err := unless(netlink.LinkDel(l), unix.ENODEV); err != nil {
+			return fmt.Errorf("removing link %s: %w", l.Attrs().Name, err)
+		}
+	}
+	return nil
 }
 
 func addAddress(name string, p netip.Prefix) error {

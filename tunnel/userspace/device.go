@@ -4,6 +4,7 @@
 package userspace
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,7 +38,7 @@ func Create(name string, mtu int, log *slog.Logger) (*Device, error) {
 	}
 	t, err := tun.CreateTUN(name, mtu)
 	if err != nil {
-		return nil, fmt.Errorf("creating TUN %s: %w", name, explain(err))
+		return nil, fmt.Errorf("creating TUN %s: %w", name, cmp.Or(Missing(), err))
 	}
 	uapi, err := listen(name)
 	if err != nil {
@@ -49,12 +50,17 @@ func Create(name string, mtu int, log *slog.Logger) (*Device, error) {
 	return d, nil
 }
 
-// explain says what to do where there is no TUN.
-func explain(err error) error {
-	if _, statErr := os.Stat("/dev/net/tun"); errors.Is(statErr, fs.ErrNotExist) {
-		return errors.New("there is no /dev/net/tun; try `modprobe tun`, or give the container the device")
+// Missing says why there can be no TUN interface, and how to get it; nil: there
+// can be one.
+func Missing() error {
+	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		return f.Close()
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: allow this process to use the device", err)
 	}
-	return err
+	return fmt.Errorf("%w: try `modprobe tun`, or give the container the device", err)
 }
 
 // logger passes on what nobody else would tell: an error of the UAPI is told to

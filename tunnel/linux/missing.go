@@ -1,0 +1,72 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+
+	"postroad/peers"
+	"postroad/tunnel/userspace"
+)
+
+// probeLink is the name of a link that is made to see whether it can be.
+const probeLink = "postroad-probe"
+
+var errNoWireGuard = errors.New("the kernel has no WireGuard: use Linux 5.6 or newer with its module (`modprobe wireguard`, " +
+	`CONFIG_WIREGUARD), or set host.backend to "userspace"`)
+
+// Missing says what the host lacks for a backend, and how to get it; nil:
+// nothing. It tries instead of guessing from versions, and leaves nothing behind.
+func Missing(b peers.Backend) error {
+	return errors.Join(missingTables(), missingRules(), missingBackend(b))
+}
+
+func missingTables() error {
+	_, err := new(nftables.Conn).ListTablesOfFamily(guardTable.Family)
+	if err != nil {
+		return fmt.Errorf("the kernel has no nf_tables (%w): use one with its module (`modprobe nf_tables`, CONFIG_NF_TABLES)", err)
+	}
+	return nil
+}
+
+func missingRules() error {
+	_, err := retry(func() ([]netlink.Rule, error) { return netlink.RuleList(netlink.FAMILY_V4) })
+	if err != nil {
+		return fmt.Errorf("the kernel has no policy routing (%w): use one with CONFIG_IP_MULTIPLE_TABLES", err)
+	}
+	return nil
+}
+
+func missingBackend(b peers.Backend) error {
+	switch b {
+	case peers.Kernel:
+		return missingWireGuard()
+	case peers.Userspace:
+		return userspace.Missing()
+	}
+	noTUN := userspace.Missing()
+	if noTUN == nil || missingWireGuard() == nil {
+		return nil
+	}
+	return fmt.Errorf("the host has neither the kernel's WireGuard (`modprobe wireguard`) nor a TUN device: %w", noTUN)
+}
+
+// missingWireGuard makes a link and removes it, unless ours is there to show
+// that it can be. One that stays because we die has our group, and goes with the
+// next link that is made.
+func missingWireGuard() error {
+	ours, err := kernelLinks()
+	if err != nil || len(ours) > 0 {
+		return err
+	}
+	if err := createKernels(probeLink); err != nil {
+		return err
+	}
+	link, err := netlink.LinkByName(probeLink)
+	if err != nil {
+		return err
+	}
+	return netlink.LinkDel(link)
+}
