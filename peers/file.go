@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -58,8 +59,20 @@ func localAddresses() (all []netip.Addr, err error) {
 // ReadKeyFile returns the content of a key file, which must be a regular file
 // of at most 4 KiB that only its owner can read. It never waits, not even for a
 // named pipe. Errors name the file and quote none of it.
+//
+// A service manager can pass the private key as a credential named private.key
+// (systemd.exec(5), LoadCredential=). It counts where [DefaultKeyFile] itself is
+// not there or not for this process to read.
 func ReadKeyFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	f, err := openKey(path)
+	if passed := credential(path); passed != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
+		if c, credentialErr := openKey(passed); credentialErr == nil {
+			f, err = c, nil
+		}
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w for %s: give the file to that user (chown), or run this as root", cause(err), userName())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening key file %s: %w", quotePath(path), cause(err))
 	}
@@ -69,6 +82,28 @@ func ReadKeyFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("reading key file %s: %w", quotePath(path), err)
 	}
 	return data, nil
+}
+
+func openKey(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+}
+
+// credential returns the path of the credential that stands in for a key file;
+// empty: there can be none.
+func credential(path string) string {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" || path != DefaultKeyFile {
+		return ""
+	}
+	return filepath.Join(dir, filepath.Base(path))
+}
+
+// userName says as whom the process runs.
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("the user %d", os.Geteuid())
 }
 
 func readKey(f *os.File, path string) ([]byte, error) {

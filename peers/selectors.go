@@ -1,0 +1,109 @@
+package peers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// DefaultSelectorsFile is where the daemon remembers what it protects.
+const DefaultSelectorsFile = "/var/lib/postroad/selectors.json"
+
+// Selectors say which packets a peers file protects, in the sense of RFC 4301,
+// section 4.4.1.1. They are remembered on disk, so that a peers file that is
+// broken at the next boot leaves closed what the last good one protected.
+type Selectors struct {
+	Link      string       `json:"link"`
+	Ports     []uint16     `json:"ports"`     // TCP, on either side
+	Addresses []netip.Addr `json:"addresses"` // the peers'
+}
+
+// Selectors returns those of the config.
+func (c *Config) Selectors() Selectors {
+	s := Selectors{Link: c.Host.Link, Ports: slices.Clone(c.Host.Ports)}
+	for _, p := range c.Peers {
+		s.Addresses = append(s.Addresses, p.Addresses...)
+	}
+	return s
+}
+
+// Config returns a config that protects what s selects, and knows no way to
+// carry it.
+func (s Selectors) Config() *Config {
+	return &Config{Host: Host{Link: s.Link, Ports: s.Ports}, Peers: []Peer{{Addresses: s.Addresses}}}
+}
+
+// Save writes the selectors to a file, whole or not at all.
+func (s Selectors) Save(path string) error {
+	data, err := json.Marshal(s)
+	if err == nil {
+		err = replaceFile(path, append(data, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("remembering what is protected: %w", err)
+	}
+	return nil
+}
+
+// LoadSelectors reads what Save wrote. No file means nothing to protect, and is
+// no error.
+func LoadSelectors(path string) (s Selectors, err error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err == nil {
+		err = s.check()
+	}
+	if err != nil {
+		return Selectors{}, fmt.Errorf("reading what was protected, from %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// check holds what is read to what a peers file may say.
+func (s Selectors) check() error {
+	err := checkLink(s.Link)
+	for _, a := range s.Addresses {
+		err = errors.Join(err, checkAddress(a))
+	}
+	if len(s.Ports) == 0 || slices.Contains(s.Ports, 0) {
+		err = errors.Join(err, errors.New("a port is missing"))
+	}
+	return err
+}
+
+// replaceFile puts a file in place of the one of that name, or of none. Whenever
+// the power fails, one of the two is there, whole.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // where it was not renamed
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes what was renamed in a folder last.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,133 @@
+package peers
+
+import (
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+var someSelectors = Selectors{Link: "postroad0", Ports: []uint16{25, 587},
+	Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("2001:db8:b::5")}}
+
+func TestSelectorsComeBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "selectors.json")
+	if got, err := LoadSelectors(path); err != nil || len(got.Addresses) > 0 {
+		t.Errorf("no file: got %v, %v", got, err)
+	}
+	for _, want := range []Selectors{someSelectors, {Link: "road1", Ports: []uint16{25}}} { // the second in place of the first
+		if err := want.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		got, err := LoadSelectors(path)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})); diff != "" || err != nil {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	}
+	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestSelectorsOfConfig(t *testing.T) {
+	c := &Config{Host: Host{Link: "postroad0", Ports: []uint16{25, 587}},
+		Peers: []Peer{{Addresses: someSelectors.Addresses[:1]}, {Addresses: someSelectors.Addresses[1:]}}}
+	eq := cmpopts.EquateComparable(netip.Addr{})
+	if diff := cmp.Diff(someSelectors, c.Selectors(), eq); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(someSelectors, c.Selectors().Config().Selectors(), eq); diff != "" {
+		t.Errorf("and back (-want +got):\n%s", diff)
+	}
+}
+
+// What cannot be written leaves what was there.
+func TestSelectorsThatCannotBeSaved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gone", "selectors.json")
+	if err := someSelectors.Save(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBrokenSelectors(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty":           "",
+		"cut off":         `{"link":"postroad0","ports":[25],"addr`,
+		"no link":         `{"ports":[25],"addresses":["203.0.113.5"]}`,
+		"no ports":        `{"link":"postroad0","addresses":["203.0.113.5"]}`,
+		"port 0":          `{"link":"postroad0","ports":[0],"addresses":["203.0.113.5"]}`,
+		"a loopback peer": `{"link":"postroad0","ports":[25],"addresses":["127.0.0.1"]}`,
+		"a name":          `{"link":"postroad0","ports":[25],"addresses":["mx.partner.example"]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "selectors.json")
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := LoadSelectors(path)
+			if err == nil || !strings.Contains(err.Error(), path) || len(got.Addresses) > 0 {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
+
+func FuzzLoadSelectors(f *testing.F) {
+	f.Add([]byte(`{"link":"postroad0","ports":[25,587],"addresses":["203.0.113.5","2001:db8:b::5"]}`))
+	f.Add([]byte(`{"link":"a/b","ports":[70000],"addresses":[null]}`))
+	path := filepath.Join(f.TempDir(), "selectors.json")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := LoadSelectors(path)
+		if err != nil {
+			return
+		}
+		for _, a := range s.Addresses {
+			if !a.IsValid() || a.IsLoopback() || a.IsUnspecified() {
+				t.Errorf("%q was taken from %q", a, data)
+			}
+		}
+		if len(s.Ports) == 0 || checkLink(s.Link) != nil {
+			t.Errorf("%+v was taken from %q", s, data)
+		}
+	})
+}
+
+// A credential counts for the private key alone, and only where the file itself
+// cannot be had.
+func TestCredentialStandsInForTheKeyFile(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	if err := os.WriteFile(filepath.Join(dir, "private.key"), []byte("from the credential"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "private.key")
+	if _, err := ReadKeyFile(other); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the credential stands in for another file: %v", err)
+	}
+	if err := os.WriteFile(other, []byte("from the file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadKeyFile(other); string(data) != "from the file" {
+		t.Errorf("got %q, %v", data, err)
+	}
+	if _, err := os.Stat(DefaultKeyFile); err == nil {
+		t.Logf("%s is there: what follows is not tried", DefaultKeyFile)
+		return
+	}
+	if data, err := ReadKeyFile(DefaultKeyFile); string(data) != "from the credential" {
+		t.Errorf("got %q, %v", data, err)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", t.TempDir()) // one without the key: the file's own error counts
+	if _, err := ReadKeyFile(DefaultKeyFile); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), DefaultKeyFile) {
+		t.Errorf("got %v", err)
+	}
+}
