@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,13 +55,20 @@ type Loop struct {
 	Load   func() (*peers.Config, error)                                // reads the peers file
 	Lookup func(ctx context.Context, name string) ([]netip.Addr, error) // resolves an endpoint's name
 	Log    *slog.Logger
-	Ready  func() // called once, after the first clean pass; nil: nobody waits
+
+	// What a service manager is told, by the goroutine that does the work: nil
+	// functions are not called.
+	Ready      func()             // once, after the first clean pass
+	Alive      func()             // after every step of a plan, and every AliveEvery
+	AliveEvery time.Duration      // zero: never
+	Tell       func(words string) // how mail is protected, whenever that changes
 
 	config  *peers.Config
 	file    FileStatus
-	problem error // why the last pass failed; nil: it did not
-	passed  bool  // there was a clean pass
-	down    bool  // protection has been taken away on purpose
+	problem error  // why the last pass failed; nil: it did not
+	passed  bool   // there was a clean pass
+	down    bool   // protection has been taken away on purpose
+	told    string // the words that Tell was given last
 	repoint map[peers.PublicKey]bool
 	names   *names
 	tracker tracker
@@ -107,6 +115,7 @@ func (l *Loop) Reload(ctx context.Context) error {
 		c, err := l.Load()
 		if err != nil {
 			l.reject(err)
+			l.tell()
 			return fileError{err}
 		}
 		l.accept(c)
@@ -127,6 +136,9 @@ func (e fileError) Unwrap() error { return e.error }
 // IsFileError says whether the peers file is at fault.
 func IsFileError(err error) bool { return errors.As(err, new(fileError)) }
 
+// TakenDown says whether Down ended Run. It is to be asked after that.
+func (l *Loop) TakenDown() bool { return l.down }
+
 // Down takes all protection away and ends Run.
 func (l *Loop) Down(ctx context.Context) error {
 	return l.call(ctx, func(ctx context.Context) error {
@@ -143,6 +155,20 @@ func TakeDown(ctx context.Context, sys System, link string) error {
 		return err
 	}
 	return do(ctx, sys, Diff(have, State{}, time.Now()), func(Step) {})
+}
+
+// Shut closes what s selects, and does nothing else: for a daemon that cannot
+// start, so that what was protected is so or stays off the wire. It returns how
+// many steps that took; none where all of it stood.
+func Shut(ctx context.Context, sys System, s peers.Selectors) (steps int, err error) {
+	c := s.Config()
+	have, facts, err := sys.Observe(ctx, Query{Link: s.Link})
+	if err != nil { // one layer may be to be had all the same
+		have, facts = State{}, Facts{IPv6: true}
+	}
+	plan := slices.DeleteFunc(Diff(have, Want(c, facts), time.Now()), func(s Step) bool { return !closes(s) })
+	doErr := do(ctx, sys, plan, func(Step) { steps++ })
+	return steps, errors.Join(err, doErr)
 }
 
 // call runs f in the goroutine of Run, with Run's context: who asked may go,

@@ -24,6 +24,7 @@ type rig struct {
 	log     *safeBuffer
 	file    *peers.Config // what the next reload reads
 	fileErr error
+	prepare func(*Loop) // before it runs
 	ready   atomic.Int32
 	ended   error
 	stop    func()
@@ -74,6 +75,9 @@ func start(t *testing.T, prepare func(*rig)) *rig {
 		prepare(r)
 	}
 	r.Loop = New(l, testConfig())
+	if r.prepare != nil {
+		r.prepare(r.Loop)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel
 	done := make(chan struct{})

@@ -2,6 +2,9 @@ package tunnel
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"postroad/peers"
@@ -44,6 +47,54 @@ func (s *Status) count(state PeerState) (n int) {
 	return n
 }
 
+// Summary says in a sentence or two whether mail is protected.
+func (s *Status) Summary() string {
+	switch {
+	case !s.Closed():
+		return "SMTP with some peers can flow IN CLEAR: " + s.amiss(Clear)
+	case len(s.Peers) == 0 && s.Well():
+		return "There are no peers; nothing is protected."
+	case s.Well():
+		return "All SMTP with peers goes through the tunnel."
+	}
+	var why []string
+	if n := s.count(Waiting) + s.count(Blocked); n > 0 {
+		why = append(why, fmt.Sprintf("mail waits with %d of %d peers: %s", n, len(s.Peers), s.amiss(Blocked, Waiting)))
+	}
+	if s.Problem != "" {
+		why = append(why, "problem: "+strings.ReplaceAll(s.Problem, "\n", "; "))
+	}
+	if !s.File.InForce {
+		why = append(why, "the peers file on disk is NOT in force")
+	}
+	return "No SMTP with peers can flow in clear, but not all is well: " + strings.Join(why, "; ")
+}
+
+// amiss names some peers that are in one of the states, and why.
+func (s *Status) amiss(states ...PeerState) string {
+	const most = 3
+	var all []string
+	for _, p := range s.Peers {
+		if slices.Contains(states, p.State) {
+			all = append(all, p.Name+" ("+p.Reason+")")
+		}
+	}
+	if more := len(all) - most; more > 0 {
+		all = append(all[:most], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(all, ", ")
+}
+
+// status is what there is to say but for what only a look at the link can tell.
+func (l *Loop) status(judged []PeerStatus) Status {
+	h := l.config.Host
+	s := Status{Host: h.Name, PublicKey: h.PrivateKey.Public(), Link: h.Link, ListenPort: h.ListenPort, File: l.file, Peers: judged}
+	if l.problem != nil {
+		s.Problem = l.problem.Error()
+	}
+	return s
+}
+
 // Status looks at the system and says how everything stands.
 func (l *Loop) Status(ctx context.Context) (s Status, err error) {
 	err = l.call(ctx, func(ctx context.Context) error {
@@ -51,12 +102,9 @@ func (l *Loop) Status(ctx context.Context) (s Status, err error) {
 		if err != nil {
 			return err
 		}
-		now, h := time.Now(), l.config.Host
-		s = Status{Host: h.Name, PublicKey: h.PrivateKey.Public(), Link: h.Link, Backend: have.Link.Backend,
-			ListenPort: h.ListenPort, File: l.file, Peers: Judge(l.config, have, want, now)}
-		if l.problem != nil {
-			s.Problem = l.problem.Error()
-		}
+		now := time.Now()
+		s = l.status(Judge(l.config, have, want, now))
+		s.Backend = have.Link.Backend
 		l.tracker.update(s.Peers, now)
 		return nil
 	})

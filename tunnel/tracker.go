@@ -11,8 +11,9 @@ import (
 // A tracker remembers what one look at the system cannot tell: since when a
 // peer's state holds, and whether what we send stays unanswered.
 type tracker struct {
-	log   *slog.Logger
-	peers map[peers.PublicKey]*memory
+	log    *slog.Logger
+	peers  map[peers.PublicKey]*memory
+	judged []PeerStatus // what was completed last
 }
 
 type memory struct {
@@ -40,7 +41,7 @@ func (t *tracker) update(all []PeerStatus, now time.Time) {
 		m.reason, s.Since = s.Reason, m.since
 		seen[s.PublicKey] = m
 	}
-	t.peers = seen
+	t.peers, t.judged = seen, all
 }
 
 // notice turns idle into blocked where packets go out and nobody answers.

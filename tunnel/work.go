@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"postroad/peers"
@@ -16,10 +17,18 @@ func (l *Loop) work(ctx context.Context) error {
 	var p pace
 	due := time.NewTimer(0)
 	defer due.Stop()
+	var alive <-chan time.Time
+	if l.AliveEvery > 0 {
+		ticker := time.NewTicker(l.AliveEvery)
+		defer ticker.Stop()
+		alive = ticker.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-alive:
+			l.alive()
 		case f := <-l.calls:
 			f(ctx)
 			if l.down {
@@ -46,7 +55,9 @@ func (l *Loop) pass(ctx context.Context) (steps int, err error) {
 	case err != nil && (l.problem == nil || l.problem.Error() != err.Error()):
 		l.Log.Error("keeping what stands, and trying again", "error", err)
 	}
-	if l.problem = err; err == nil && !l.passed {
+	l.problem = err
+	l.tell()
+	if err == nil && !l.passed {
 		l.passed = true
 		if l.Ready != nil {
 			l.Ready()
@@ -64,6 +75,7 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 	doErr := do(ctx, l.System, plan, func(s Step) {
 		steps++
 		l.Log.Info("applied", "step", s.String())
+		l.alive()
 	})
 	if doErr == nil {
 		l.repointed(want)
@@ -76,6 +88,25 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		l.tracker.update(Judge(l.config, have, want, now), now)
 	}
 	return steps, errors.Join(doErr, err)
+}
+
+func (l *Loop) alive() {
+	if l.Alive != nil {
+		l.Alive()
+	}
+}
+
+// tell passes on how mail is protected.
+func (l *Loop) tell() {
+	s := l.status(l.tracker.judged)
+	words := s.Summary()
+	if l.tracker.judged == nil { // there was no look at the system that succeeded
+		words = "Starting; problem: " + strings.ReplaceAll(s.Problem, "\n", "; ")
+	}
+	if l.Tell != nil && words != l.told {
+		l.told = words
+		l.Tell(words)
+	}
 }
 
 // repointed forgets the peers whose new endpoint is set; where its name is not

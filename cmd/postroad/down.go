@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +55,13 @@ func (o *options) down(ctx context.Context, link string) error {
 	if errors.Is(err, control.ErrNotRunning) {
 		err = tunnel.TakeDown(ctx, linux.NewReader(slog.New(slog.DiscardHandler)), link)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(o.selectors); !errors.Is(err, fs.ErrNotExist) { // so that no failing start closes it again
+		return err
+	}
+	return nil
 }
 
 // linkName is what the file says, or the default where the file says nothing

@@ -18,7 +18,8 @@ import (
 // Exit statuses.
 const (
 	exitFailed = 1
-	exitUsage  = 2 // or configuration
+	exitUsage  = 2 // or configuration, or the host lacks something
+	exitDown   = 3 // of `run`: the protection was taken away on purpose
 )
 
 func main() {

@@ -13,8 +13,9 @@ import (
 
 // options are the flags that all commands share.
 type options struct {
-	file   string
-	socket string
+	file      string
+	socket    string
+	selectors string // file
 }
 
 func rootCommand() *cobra.Command {
@@ -32,6 +33,8 @@ func rootCommand() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&o.file, "config", "c", peers.DefaultFile, "the peers `file`")
 	root.PersistentFlags().StringVar(&o.socket, "socket", control.DefaultSocket, "the daemon's control `socket`")
+	root.PersistentFlags().StringVar(&o.selectors, "selectors", peers.DefaultSelectorsFile,
+		"the `file` in which the daemon remembers what it protects")
 	root.AddCommand(runCommand(o), checkCommand(o), planCommand(o), statusCommand(o), reloadCommand(o), downCommand(o),
 		genkeyCommand(), pubkeyCommand(), versionCommand())
 	return root

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"io"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -24,38 +24,99 @@ func runCommand(o *options) *cobra.Command {
 		Use:   "run",
 		Short: "Run the daemon in the foreground",
 		Long: "Run the daemon in the foreground. SIGHUP reads the peers file again. When the daemon ends,\n" +
-			"however it does, the protection stays: mail to peers waits. `postroad down` takes it away.",
+			"however it does, the protection stays: mail to peers waits, or goes on through the kernel's WireGuard.\n" +
+			"`postroad down` takes it away. Where the daemon cannot start, what the last good peers file protected\n" +
+			"is closed. The exit status is 2 if the peers file is broken or the host lacks something, 3 after down,\n" +
+			"and 1 if something else failed.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := needPrivilege("postroad run"); err != nil {
 				return err
 			}
-			c, err := o.load()
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			server, c, err := o.prepare()
+			if errors.Is(err, control.ErrRunning) {
+				return failed(err)
+			}
 			if err != nil {
+				o.shut(cmd.Context(), log)
 				return err
 			}
-			return failed(runDaemon(cmd.Context(), o, c, cmd.ErrOrStderr()))
+			defer server.Close()
+			return o.runDaemon(cmd.Context(), server, c, log)
 		},
 	}
 }
 
-// runDaemon runs loop, socket and signals until ctx ends or one of them fails.
-func runDaemon(ctx context.Context, o *options, c *peers.Config, stderr io.Writer) error {
-	log := slog.New(slog.NewTextHandler(stderr, nil))
+// prepare takes the control socket, which only one daemon can, reads the peers
+// file, and makes sure that the host has what is needed: before anything is done.
+func (o *options) prepare() (*control.Server, *peers.Config, error) {
 	server, err := control.Listen(o.socket)
 	if err != nil {
-		return err
+		return nil, nil, failed(err)
 	}
-	defer server.Close()
+	c, err := o.loadFit()
+	if err != nil {
+		server.Close()
+	}
+	return server, c, misconfigured(err)
+}
+
+// loadFit reads the peers file, and refuses one that asks for what this host
+// lacks: whatever is in force then stays so.
+func (o *options) loadFit() (*peers.Config, error) {
+	c, err := peers.Load(o.file)
+	if err == nil {
+		err = linux.Missing(c.Host.Backend)
+	}
+	return c, err
+}
+
+// shut closes what the last good peers file protected: a daemon that cannot
+// start must leave nothing in clear that was protected before, say, a reboot.
+func (o *options) shut(ctx context.Context, log *slog.Logger) {
+	s, err := peers.LoadSelectors(o.selectors)
+	if err == nil && len(s.Addresses) > 0 {
+		_, err = tunnel.Shut(ctx, linux.NewReader(log), s)
+		log.Warn("not starting; SMTP with the peers of the last good file is in their tunnels or waits", "addresses", len(s.Addresses))
+	}
+	if err != nil {
+		log.Error("closing what was protected", "error", err)
+	}
+}
+
+// remember saves what c protects, for a start that cannot read the peers file.
+func (o *options) remember(c *peers.Config, log *slog.Logger) {
+	if err := c.Selectors().Save(o.selectors); err != nil {
+		log.Warn("a broken peers file at the next boot will leave mail in clear", "error", err)
+	}
+}
+
+// runDaemon runs loop, socket and signals until ctx ends or one of them fails.
+func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peers.Config, log *slog.Logger) error {
 	kernel := linux.New(log)
 	defer kernel.Close()
+	systemd := newNotifier()
 	loop := tunnel.New(tunnel.Loop{
 		System: kernel,
-		Load:   func() (*peers.Config, error) { return peers.Load(o.file) },
+		Load: func() (*peers.Config, error) {
+			c, err := o.loadFit()
+			if err == nil {
+				o.remember(c, log)
+			}
+			return c, err
+		},
 		Lookup: lookup,
 		Log:    log,
-		Ready:  func() { log.Info("ready: SMTP with peers is in the tunnel or not on the wire") },
+		Ready: func() {
+			log.Info("ready: SMTP with peers is in the tunnel or not on the wire")
+			systemd.ready()
+		},
+		Alive:      systemd.alive,
+		AliveEvery: systemd.every,
+		Tell:       systemd.tell,
 	}, c)
+	o.remember(c, log)
 	log.Info("starting", "version", version(), "peers", len(c.Peers), "public_key", c.Host.PrivateKey.Public())
 
 	ctx, stop := context.WithCancel(ctx)
@@ -67,9 +128,12 @@ func runDaemon(ctx context.Context, o *options, c *peers.Config, stderr io.Write
 	})
 	g.Go(func() error { return server.Serve(ctx, loop) })
 	g.Go(func() error { return reloadOnHangup(ctx, loop) })
-	err = g.Wait()
+	err := g.Wait()
 	log.Info("stopped", "error", err)
-	return err
+	if err == nil && loop.TakenDown() {
+		return exitError{code: exitDown}
+	}
+	return failed(err)
 }
 
 func reloadOnHangup(ctx context.Context, loop *tunnel.Loop) error {

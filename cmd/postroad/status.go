@@ -93,11 +93,8 @@ func printJSON(w io.Writer, s tunnel.Status) error {
 }
 
 func printStatus(w io.Writer, s tunnel.Status) error {
-	fmt.Fprintln(w, summary(s))
+	fmt.Fprintln(w, s.Summary())
 	fmt.Fprintf(w, "host %s, public key %s, UDP port %d, link %s (%s)\n", s.Host, s.PublicKey, s.ListenPort, s.Link, s.Backend)
-	if s.Problem != "" {
-		fmt.Fprintf(w, "problem: %s\n", s.Problem)
-	}
 	if !s.File.InForce {
 		fmt.Fprintf(w, "the peers file on disk is NOT in force; that of %s is:\n", s.File.Loaded.Format(time.DateTime))
 		for _, e := range s.File.Errors {
@@ -112,19 +109,6 @@ func printStatus(w io.Writer, s tunnel.Status) error {
 			size(p.Sent), size(p.Received), p.RefusedOut, p.RefusedIn, p.Reason)
 	}
 	return t.Flush()
-}
-
-// summary answers the one question in one sentence.
-func summary(s tunnel.Status) string {
-	switch {
-	case !s.Closed():
-		return "SMTP with some peers can flow IN CLEAR."
-	case len(s.Peers) == 0:
-		return "There are no peers; nothing is protected."
-	case s.Well():
-		return "All SMTP with peers goes through the tunnel."
-	}
-	return "No SMTP with peers can flow in clear, but not all is well: some mail waits or the file is not in force."
 }
 
 func known(p tunnel.PeerStatus) string {
