@@ -45,7 +45,7 @@ func testMain(m *testing.M) int {
 // newLab boots the standard layout, and ends the test where that cannot be.
 func newLab(t *testing.T) (context.Context, *lab.Standard) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute*lab.Patience())
 	t.Cleanup(cancel)
 	l, err := lab.NewStandard(ctx)
 	if err != nil {
@@ -80,6 +80,11 @@ func newRoad(t *testing.T, host ...string) (context.Context, *road) {
 		}
 	})
 	must(t, err)
+	for _, p := range []*lab.Postroad{r.alpha, r.bravo} {
+		if s, err := p.Status(ctx); err != nil || s.Backend != lab.Backend() {
+			t.Fatalf("the backend of %s is %q, want %q (%v)", p.Site.Name, s.Backend, lab.Backend(), err)
+		}
+	}
 	return ctx, r
 }
 

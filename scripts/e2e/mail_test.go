@@ -98,29 +98,3 @@ func logged(ctx context.Context, t *testing.T, p *lab.Postfix, want string) {
 		return err
 	}))
 }
-
-// While a daemon is dead its mail waits, with a reason, and is delivered when it
-// is back; nothing is in clear and nothing is lost.
-func TestMailWaitsWhileDaemonIsDead(t *testing.T) {
-	ctx, r := newRoad(t)
-	alpha, bravo := postfix(ctx, t, r.Alpha), postfix(ctx, t, r.Bravo)
-	none := watch(ctx, t, r.Standard)
-	for _, dead := range []*lab.Postroad{r.alpha, r.bravo} {
-		must(t, dead.Kill())
-		marker := "while-dead-" + dead.Site.Name
-		id, err := alpha.Send(ctx, "alice@alpha.example", "bob@bravo.example", marker, "hello")
-		must(t, err)
-		if dead == r.alpha { // at once; a dead peer lets SYNs run into their time-out
-			reason, err := alpha.WaitDeferred(ctx, id)
-			must(t, err)
-			if !strings.Contains(reason, "No route to host") {
-				t.Errorf("Postfix gives another reason: %s", reason)
-			}
-		}
-		must(t, dead.Start(ctx))
-		must(t, alpha.Flush(ctx))
-		_, err = bravo.WaitMail(ctx, "bob", marker)
-		must(t, err)
-	}
-	none()
-}

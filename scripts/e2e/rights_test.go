@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -56,24 +57,12 @@ func TestForeignLinkIsLeftAlone(t *testing.T) {
 	must(t, eventuallySays(ctx, p, "ready:"))
 }
 
-// A UAPI socket that somebody deletes is made again, with the link.
-func TestDeletedDeviceSocketIsRepaired(t *testing.T) {
-	ctx, r := newRoad(t)
-	run(ctx, t, r.Alpha.Host, "rm", "/run/wireguard/postroad0.sock")
-	must(t, r.alpha.Write("[host]\nmtu = 1400", r.bravo.Block()))
-	_, err := r.alpha.Command(ctx, "reload")
-	must(t, err)
-	run(ctx, t, r.Alpha.Host, "wg", "show", "postroad0")
-	must(t, inPlace(ctx, r.alpha))
-	must(t, r.alpha.WaitState(ctx, r.Bravo.Name, "protected"))
-}
-
 // Taking down deletes no interface that only bears our name, with a socket that
 // a killed daemon left behind.
 func TestDownLeavesForeignLink(t *testing.T) {
 	ctx, r := newRoad(t)
 	must(t, r.alpha.Kill())
-	run(ctx, t, r.Alpha.Host, "ip", "tuntap", "add", "postroad0", "mode", "tun")
+	run(ctx, t, r.Alpha.Host, "sh", "-c", "ip link del postroad0 2>/dev/null; ip tuntap add postroad0 mode tun")
 	_, err := r.alpha.Command(ctx, "down")
 	must(t, err)
 	run(ctx, t, r.Alpha.Host, "ip", "link", "show", "postroad0")
@@ -129,19 +118,6 @@ func TestTakenPortClosesAndTells(t *testing.T) {
 	must(t, eventuallySays(ctx, p, "ready:"))
 }
 
-// What this version cannot do is said, and nothing flows meanwhile.
-func TestKernelBackendIsRefused(t *testing.T) {
-	ctx, r := newRoad(t)
-	none := watch(ctx, t, r.Standard)
-	must(t, r.alpha.Write("[host]\nbackend = \"kernel\"", r.bravo.Block()))
-	_, err := r.alpha.Command(ctx, "reload")
-	exitStatus(t, err, 1)
-	if !strings.Contains(fmt.Sprint(err), `set host.backend to "auto" or "userspace"`) {
-		t.Errorf("reload says %v", err)
-	}
-	none()
-}
-
 // A layer that cannot be put in place does not keep the other one down: here the
 // guard's table belongs to somebody who lets nobody change it.
 func TestRulesStandWhereTheGuardCannot(t *testing.T) {
@@ -193,4 +169,64 @@ func TestMailFlowsWithIPv6SwitchedOff(t *testing.T) {
 		t.Error("IPv4 SMTP does not get through")
 	}
 	none()
+}
+
+// forget makes of a host what a reboot does: nothing of ours is in the kernel.
+func forget(ctx context.Context, t *testing.T, h *lab.Host) {
+	t.Helper()
+	run(ctx, t, h, "sh", "-c", `nft flush ruleset; ip link del postroad0
+		for f in -4 -6; do ip $f route flush table 2525; done; `+allRules)
+}
+
+// A daemon that cannot start after a reboot, whatever it is that is broken,
+// leaves closed what the last good peers file protected.
+func TestBrokenAtBootLeavesClosed(t *testing.T) {
+	ctx, l, alpha := newHalfRoad(t)
+	good, err := l.Alpha.ReadFile(lab.PeersFile)
+	must(t, err)
+	listen(ctx, t, l.Bravo, "25")
+	must(t, alpha.Start(ctx))
+	must(t, alpha.Kill())
+	for name, damage := range map[string]string{
+		"a broken file": "echo mtu = 1 >>" + lab.PeersFile,
+		"no file":       "rm " + lab.PeersFile,
+		"no key":        "mv /etc/postroad/private.key /root/",
+		"an open key":   "chmod 644 /etc/postroad/private.key",
+	} {
+		t.Run(name, func(t *testing.T) {
+			forget(ctx, t, l.Alpha.Host)
+			if !reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "25") || !reach(ctx, l.Alpha, l.Bravo.IPv6.String(), "25") {
+				t.Fatal("the control does not get through: something protects already")
+			}
+			run(ctx, t, l.Alpha.Host, "sh", "-c", damage)
+			_, err := alpha.Command(ctx, "run")
+			exitStatus(t, err, 2)
+			if !strings.Contains(fmt.Sprint(err), "of the last good file") {
+				t.Errorf("does not say what is closed: %v", err)
+			}
+			none := watch(ctx, t, l)
+			if reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "25") || reach(ctx, l.Alpha, l.Bravo.IPv6.String(), "25") {
+				t.Error("SMTP flows")
+			}
+			run(ctx, t, l.Alpha.Host, "nft", "flush", "ruleset") // the other layer stands, too
+			if reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "25") || reach(ctx, l.Alpha, l.Bravo.IPv6.String(), "25") {
+				t.Error("SMTP flows without the guard")
+			}
+			none()
+			must(t, l.Alpha.WriteFile(lab.PeersFile, good, 0o644))
+			run(ctx, t, l.Alpha.Host, "sh", "-c", "mv /root/private.key /etc/postroad/ 2>/dev/null; chmod 600 /etc/postroad/private.key")
+		})
+	}
+	must(t, alpha.Start(ctx))
+	check(t, inPlace(ctx, alpha))
+
+	// What was taken down on purpose is not closed by a start that fails later.
+	_, err = alpha.Command(ctx, "down")
+	must(t, err)
+	must(t, l.Alpha.WriteFile(lab.PeersFile, []byte("[host"), 0o644))
+	_, err = alpha.Command(ctx, "run")
+	exitStatus(t, err, 2)
+	if !reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "25") {
+		t.Error("closed although it was taken down")
+	}
 }

@@ -74,3 +74,27 @@ func (c *Capture) Stop(ctx context.Context) error {
 	}
 	return nil
 }
+
+// LargestGap is the longest time between two captured packets in a row.
+func (c *Capture) LargestGap(ctx context.Context) (gap time.Duration, err error) {
+	out, err := c.host.Run(ctx, "tcpdump", "-n", "-q", "-tt", "-r", c.file)
+	if err != nil {
+		return 0, err
+	}
+	last := -1.0
+	for line := range strings.Lines(out) {
+		stamp, _, _ := strings.Cut(line, " ")
+		at, err := strconv.ParseFloat(stamp, 64) // seconds
+		if err != nil {
+			return 0, fmt.Errorf("reading a packet's time: %w", err)
+		}
+		if last >= 0 {
+			gap = max(gap, time.Duration((at-last)*float64(time.Second)))
+		}
+		last = at
+	}
+	if last < 0 {
+		return 0, errors.New("looking for gaps between packets: there are none")
+	}
+	return gap, nil
+}

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -106,9 +107,19 @@ func lookPath(name string) string {
 	return ""
 }
 
-// Eventually calls try until it returns nil, and gives up when the timeout or ctx ends, with try's last error.
+// Patience is how many times slower than an ordinary machine this one may be: $POSTROAD_TEST_PATIENCE, or else 1. Every
+// deadline of a lab is that much longer, so that an emulated machine is held to what it does and not to when.
+func Patience() time.Duration {
+	if n, err := strconv.Atoi(os.Getenv("POSTROAD_TEST_PATIENCE")); err == nil && n > 1 {
+		return time.Duration(n)
+	}
+	return 1
+}
+
+// Eventually calls try until it returns nil, and gives up when the timeout, times [Patience], or ctx ends, with try's last
+// error.
 func Eventually(ctx context.Context, timeout time.Duration, what string, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout*Patience())
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

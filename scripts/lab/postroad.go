@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,10 +72,22 @@ func (p *Postroad) Block(more ...string) string {
 		p.Site.Name, p.Key, p.Site.IPv4, p.Site.IPv6, strings.Join(more, "\n"))
 }
 
-// Write writes the peers file out of parts; it takes effect at the next start or reload.
+// Write writes the peers file out of parts, the first of which begins with [host]; it takes effect at the next start or
+// reload. Where the parts name no backend it is [Backend].
 func (p *Postroad) Write(parts ...string) error {
-	return p.Site.WriteFile(PeersFile, []byte(strings.Join(parts, "\n")+"\n"), 0o644)
+	text := strings.Join(parts, "\n") + "\n"
+	if !strings.Contains(text, "backend = ") {
+		host, rest, _ := strings.Cut(text, "[[peer]]")
+		text = fmt.Sprintf("%sbackend = %q\n", host, Backend())
+		if rest != "" {
+			text += "[[peer]]" + rest
+		}
+	}
+	return p.Site.WriteFile(PeersFile, []byte(text), 0o644)
 }
+
+// Backend is the WireGuard that a lab's hosts use: $POSTROAD_BACKEND, or else userspace, which every machine has.
+func Backend() string { return cmp.Or(os.Getenv("POSTROAD_BACKEND"), "userspace") }
 
 // Start starts the daemon and waits until it says that it is ready. What the daemon of an earlier start left stays.
 func (p *Postroad) Start(ctx context.Context) (err error) {

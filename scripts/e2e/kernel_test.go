@@ -1,0 +1,262 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postroad/scripts/lab"
+)
+
+// The tests named TestKernel are for the kernel's WireGuard, and so for a
+// machine that has it: scripts/kerneltest runs them in a virtual one.
+
+// needKernel ends a test of the kernel's backend where that is not what is tested.
+func needKernel(t *testing.T) {
+	t.Helper()
+	if lab.Backend() != "kernel" {
+		t.Skip("POSTROAD_BACKEND is not kernel")
+	}
+}
+
+// Mail goes on while daemons are dead, both ways, in the sessions that there
+// were; a daemon that comes back finds nothing to do and disturbs nothing.
+func TestKernelCarriesMailWithoutDaemon(t *testing.T) {
+	needKernel(t)
+	ctx, r := newRoad(t)
+	alpha, bravo := postfix(ctx, t, r.Alpha), postfix(ctx, t, r.Bravo)
+	none := watch(ctx, t, r.Standard)
+	before, err := r.alpha.Peer(ctx, r.Bravo.Name)
+	must(t, err)
+	must(t, r.alpha.Kill())
+	must(t, r.bravo.Stop(ctx, unix.SIGTERM))
+	for _, v6 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("v6=%v", v6), func(t *testing.T) {
+			deliver(ctx, t, alpha, r.Alpha, "alice", bravo, r.Bravo, "bob", v6, 25)
+			deliver(ctx, t, bravo, r.Bravo, "bob", alpha, r.Alpha, "alice", v6, 25)
+		})
+	}
+	out, err := r.alpha.Command(ctx, "plan")
+	must(t, err)
+	if out != "nothing to change\n" {
+		t.Errorf("a daemon that starts would change:\n%s", out)
+	}
+	must(t, r.alpha.Start(ctx))
+	after, err := r.alpha.Peer(ctx, r.Bravo.Name)
+	must(t, err)
+	if !after.LastHandshake.Equal(before.LastHandshake) || after.Received <= before.Received {
+		t.Errorf("the session was disturbed: %+v, then %+v", before, after)
+	}
+	none()
+}
+
+// A running transfer does not notice that a daemon is killed, or stopped, and
+// started again.
+func TestKernelTransferDoesNotStall(t *testing.T) {
+	needKernel(t)
+	ctx, r := newRoad(t)
+	large := []string{"message_size_limit = 0", "smtp_tls_security_level = none", lab.PreferIPv4}
+	alpha, bravo := postfix(ctx, t, r.Alpha, large...), postfix(ctx, t, r.Bravo, large...)
+	body := largeBody(60 << 20)
+	none := watch(ctx, t, r.Standard)
+	for _, victim := range []*lab.Postroad{r.alpha, r.bravo} {
+		for name, signal := range map[string]unix.Signal{"kill -9": unix.SIGKILL, "stop": unix.SIGTERM} {
+			t.Run(name+" on "+victim.Site.Name, func(t *testing.T) {
+				gap := gapOf(ctx, t, r, alpha, bravo, body, func() {
+					must(t, victim.Signal(signal))
+					_ = victim.Wait(ctx) // how it ends is not the question here
+					must(t, victim.Start(ctx))
+				})
+				t.Logf("figure: kernel backend, %s on %s and a start in a running transfer: the largest gap between two packets is %s",
+					name, victim.Site.Name, gap.Round(time.Millisecond))
+				if gap > time.Second {
+					t.Errorf("the transfer stalled for %s", gap)
+				}
+			})
+		}
+	}
+	none()
+}
+
+// gapOf sends a large mail, does something when a part of it is through, and
+// returns the largest gap between two packets of it from then on.
+func gapOf(ctx context.Context, t *testing.T, r *road, alpha, bravo *lab.Postfix, body string, event func()) time.Duration {
+	t.Helper()
+	begin, marker := sealedBytes(ctx, t, r), "gap-"+strings.ReplaceAll(t.Name(), "/", "_")
+	c, err := r.Router.Capture(ctx, r.Bravo.Link.RouterInterface, fmt.Sprintf("src host %s and udp port %d and greater 1000", r.Alpha.IPv4, lab.TunnelPort))
+	must(t, err)
+	_, err = alpha.Send(ctx, "alice@alpha.example", "bob@bravo.example", marker, body)
+	must(t, err)
+	must(t, more(ctx, r, begin+10<<20, time.Minute))
+	at := sealedBytes(ctx, t, r)
+	event()
+	if now := sealedBytes(ctx, t, r); now < at+1<<20 {
+		t.Errorf("only %d bytes went through meanwhile", now-at)
+	}
+	must(t, lab.Eventually(ctx, time.Minute, "the mail to be sent", func() error {
+		queue, err := alpha.Queue(ctx)
+		if err == nil && len(queue) > 0 {
+			err = errors.New("it is in the queue")
+		}
+		return err
+	}))
+	must(t, c.Stop(ctx))
+	must(t, delivered(ctx, bravo))
+	gap, err := c.LargestGap(ctx)
+	must(t, err)
+	return gap
+}
+
+// From one backend to the other and back, as the file says, while SMTP is being
+// tried: nothing is in clear.
+func TestKernelChangesBackend(t *testing.T) {
+	needKernel(t)
+	ctx, r := newRoad(t)
+	none := watch(ctx, t, r.Standard)
+	stop := hammer(ctx, t, r.Standard)
+	for _, backend := range []string{"userspace", "kernel", "userspace", "auto"} {
+		must(t, r.alpha.Write("[host]\nbackend = \""+backend+"\"", r.bravo.Block()))
+		_, err := r.alpha.Command(ctx, "reload")
+		must(t, err)
+		must(t, r.alpha.WaitState(ctx, r.Bravo.Name, "protected"))
+	}
+	stop()
+	none()
+}
+
+// A kernel that gets its WireGuard later, say after an upgrade: until then the
+// daemon does it itself and says so, and the next start takes the kernel's.
+func TestKernelModuleAppears(t *testing.T) {
+	needKernel(t)
+	restore := withoutModule(t, "wireguard")
+	ctx, r := newLab(t)
+	alpha, err := r.Alpha.Postroad(ctx, binary)
+	must(t, err)
+	bravo, err := r.Bravo.Postroad(ctx, binary)
+	must(t, err)
+	for _, p := range []*lab.Postroad{alpha, bravo} {
+		must(t, p.Write("[host]\nbackend = \"auto\"", map[bool]string{true: bravo.Block(), false: alpha.Block()}[p == alpha]))
+		must(t, p.Start(ctx))
+		if n := strings.Count(p.Output(), "the kernel has no WireGuard"); n != 1 {
+			t.Errorf("says %d times why it falls back:\n%s", n, p.Output())
+		}
+	}
+	must(t, alpha.WaitState(ctx, r.Bravo.Name, "protected"))
+	wantBackend(ctx, t, alpha, "userspace")
+	none := watch(ctx, t, r)
+	stop := hammer(ctx, t, r)
+	restore()
+	must(t, alpha.Stop(ctx, unix.SIGTERM))
+	must(t, alpha.Start(ctx))
+	must(t, alpha.WaitState(ctx, r.Bravo.Name, "protected"))
+	wantBackend(ctx, t, alpha, "kernel")
+	stop()
+	none()
+}
+
+func wantBackend(ctx context.Context, t *testing.T, p *lab.Postroad, want string) {
+	t.Helper()
+	s, err := p.Status(ctx)
+	if err != nil || s.Backend != want {
+		t.Errorf("backend %q, want %q (%v)", s.Backend, want, err)
+	}
+}
+
+// withoutModule unloads a kernel module and hides its file until the function it
+// returns is called, or the test ends.
+func withoutModule(t *testing.T, name string) (restore func()) {
+	t.Helper()
+	files, err := filepath.Glob("/lib/modules/*/kernel/drivers/net/" + name + "/" + name + ".ko")
+	if err != nil || len(files) != 1 {
+		t.Fatalf("looking for module %s: %v, %v", name, files, err)
+	}
+	machine(t, "mv", files[0], files[0]+".hidden")
+	restored := false
+	restore = func() {
+		if !restored {
+			machine(t, "mv", files[0]+".hidden", files[0])
+		}
+		restored = true
+	}
+	t.Cleanup(restore)
+	machine(t, "modprobe", "-r", name)
+	return restore
+}
+
+// machine runs a program on the machine itself, which is a virtual one.
+func machine(t *testing.T, words ...string) {
+	t.Helper()
+	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", words, err, out)
+	}
+}
+
+// A link of ours is known whatever it is called, and none is left over; one that
+// only bears the name is left alone.
+func TestKernelLinksAreKnownByTheirGroup(t *testing.T) {
+	needKernel(t)
+	ctx, l, alpha := newHalfRoad(t)
+	must(t, alpha.Start(ctx))
+	must(t, alpha.Kill())
+	rename := damages(l.Bravo)["the link's name"]
+	run(ctx, t, l.Alpha.Host, rename...)
+	must(t, alpha.Start(ctx))
+	links := func() string { return run(ctx, t, l.Alpha.Host, "ip", "-br", "link", "show", "type", "wireguard") }
+	if got := links(); strings.Contains(got, "\n") || !strings.HasPrefix(got, "postroad0") {
+		t.Errorf("links after a start:\n%s", got)
+	}
+	must(t, alpha.Kill())
+	run(ctx, t, l.Alpha.Host, rename...)
+	_, err := alpha.Command(ctx, "down")
+	must(t, err)
+	if got := links(); got != "" {
+		t.Errorf("links after down:\n%s", got)
+	}
+	run(ctx, t, l.Alpha.Host, "ip", "link", "add", "postroad0", "type", "wireguard")
+	p, err := l.Alpha.Start("postroad", "run")
+	must(t, err)
+	must(t, eventuallySays(ctx, p, "is not ours"))
+	_, err = alpha.Command(ctx, "down")
+	must(t, err)
+	if got := links(); !strings.HasPrefix(got, "postroad0") {
+		t.Errorf("the foreign link is gone: %q", got)
+	}
+}
+
+// What a daemon with ten peers weighs.
+func TestKernelMemory(t *testing.T) {
+	needKernel(t)
+	ctx, l, alpha := newHalfRoad(t)
+	var blocks []string
+	for i := range 10 {
+		key := run(ctx, t, l.Alpha.Host, "sh", "-c", "postroad genkey | postroad pubkey")
+		blocks = append(blocks, fmt.Sprintf("[[peer]]\nname = \"mx%d.example\"\npublic_key = %q\naddresses = [\"203.0.113.%d\", \"2001:db8:9::%d\"]\n", i, key, 100+i, i))
+	}
+	must(t, alpha.Write(append([]string{"[host]"}, blocks...)...))
+	must(t, alpha.Start(ctx))
+	_, err := alpha.Command(ctx, "status", "--json") // has used what a running one uses
+	exitStatus(t, err, 1)
+	kb := resident(ctx, t, l.Alpha.Host)
+	t.Logf("figure: kernel backend, 10 peers: %.1f MB resident", float64(kb)/1024)
+	if kb > 25<<10 {
+		t.Errorf("%d KB resident", kb)
+	}
+}
+
+// resident returns what the daemon on a host has in memory, in KiB.
+func resident(ctx context.Context, t *testing.T, h *lab.Host) (kb int) {
+	t.Helper()
+	status := run(ctx, t, h, "sh", "-c", "cat /proc/$(pidof postroad)/status")
+	_, rss, _ := strings.Cut(status, "VmRSS:")
+	if _, err := fmt.Sscan(rss, &kb); err != nil {
+		t.Fatalf("reading the daemon's memory: %v:\n%s", err, status)
+	}
+	return kb
+}
