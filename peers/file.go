@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -62,14 +63,20 @@ func localAddresses() (all []netip.Addr, err error) {
 //
 // A service manager can pass the private key as a credential named private.key
 // (systemd.exec(5), LoadCredential=). It counts where [DefaultKeyFile] itself is
-// not there or not for this process to read.
+// not there or not for this process to read; an empty one is none.
 func ReadKeyFile(path string) ([]byte, error) {
-	f, err := openKey(path)
-	if passed := credential(path); passed != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
-		if c, credentialErr := openKey(passed); credentialErr == nil {
-			f, err = c, nil
-		}
+	data, err := readKeyFile(path)
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		return data, err
 	}
+	if passed, passedErr := readKeyFile(credential(path)); passedErr == nil && len(bytes.TrimSpace(passed)) > 0 {
+		return passed, nil
+	}
+	return nil, err
+}
+
+func readKeyFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("%w for %s: give the file to that user (chown), or run this as root", cause(err), userName())
 	}
@@ -82,10 +89,6 @@ func ReadKeyFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("reading key file %s: %w", quotePath(path), err)
 	}
 	return data, nil
-}
-
-func openKey(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 }
 
 // credential returns the path of the credential that stands in for a key file;

@@ -126,8 +126,16 @@ func TestCredentialStandsInForTheKeyFile(t *testing.T) {
 	if data, err := ReadKeyFile(DefaultKeyFile); string(data) != "from the credential" {
 		t.Errorf("got %q, %v", data, err)
 	}
-	t.Setenv("CREDENTIALS_DIRECTORY", t.TempDir()) // one without the key: the file's own error counts
-	if _, err := ReadKeyFile(DefaultKeyFile); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), DefaultKeyFile) {
-		t.Errorf("got %v", err)
+	for _, credential := range []string{"", "\n"} { // none, or an empty one: the file's own error counts
+		dir := t.TempDir()
+		t.Setenv("CREDENTIALS_DIRECTORY", dir)
+		if credential != "" {
+			if err := os.WriteFile(filepath.Join(dir, "private.key"), []byte(credential), 0o400); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := ReadKeyFile(DefaultKeyFile); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), DefaultKeyFile) {
+			t.Errorf("got %v", err)
+		}
 	}
 }

@@ -176,7 +176,8 @@ func (s *show) kill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("Postfix keeps it in its queue (%s), and says why:\n", id)
+	fmt.Println("WireGuard ran within the daemon (backend userspace), so the tunnel is gone; the kernel's would have gone on.")
+	fmt.Printf("Postfix keeps the mail in its queue (%s), and says why:\n", id)
 	indented(reason)
 	n, err := w.Clear(ctx)
 	if err != nil {
