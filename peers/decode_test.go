@@ -81,7 +81,7 @@ func addrs(texts ...string) (all []netip.Addr) {
 }
 
 func diff(want, got any) string {
-	return cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty())
+	return cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, PrivateKey{}, PresharedKey{}), cmpopts.EquateEmpty())
 }
 
 func TestDecode(t *testing.T) {

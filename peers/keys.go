@@ -3,13 +3,13 @@ package peers
 import (
 	"crypto/ecdh"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
+	"unique"
 )
 
 // keySize is the size of every WireGuard key, in bytes.
@@ -26,8 +26,18 @@ var (
 
 // A secret is key material that fmt, slog and the encodings print as
 // "(redacted)". A struct must hold it in an exported field: of unexported ones
-// fmt prints the bytes without asking the type.
-type secret struct{ key [keySize]byte }
+// fmt prints the content without asking the type. It is a handle to the bytes,
+// not the bytes: there is one copy of them, and the runtime, which prints the
+// arguments of functions when a program crashes, prints where that is. Two are equal, by ==, if their bytes are.
+type secret struct{ key unique.Handle[[keySize]byte] }
+
+// newSecret returns the handle of a key; all zeros are none.
+func newSecret(b [keySize]byte) secret {
+	if b == [keySize]byte{} {
+		return secret{}
+	}
+	return secret{unique.Make(b)}
+}
 
 // String returns "(redacted)".
 func (secret) String() string { return redacted }
@@ -44,15 +54,16 @@ func (secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue returns "(redacted)".
 func (secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// Bytes returns the key itself.
-func (s secret) Bytes() [32]byte { return s.key }
+// Bytes returns the key itself: zeros where there is none.
+func (s secret) Bytes() [32]byte {
+	if s.IsZero() {
+		return [keySize]byte{}
+	}
+	return s.key.Value()
+}
 
 // IsZero says whether there is no key.
 func (s secret) IsZero() bool { return s == secret{} }
-
-func (s secret) equal(o secret) bool {
-	return subtle.ConstantTimeCompare(s.key[:], o.key[:]) == 1
-}
 
 // A PrivateKey is a host's identity: a clamped X25519 scalar. It prints as
 // "(redacted)". The zero value is no key.
@@ -61,11 +72,11 @@ type PrivateKey struct{ secret }
 // NewPrivateKey makes a key from the system's random source. The error is
 // always nil, as that source does not fail.
 func NewPrivateKey() (PrivateKey, error) {
-	var k PrivateKey
-	if _, err := rand.Read(k.key[:]); err != nil {
+	var b [keySize]byte
+	if _, err := rand.Read(b[:]); err != nil {
 		return PrivateKey{}, fmt.Errorf("reading random bytes: %w", err)
 	}
-	return k.clamped(), nil
+	return clamped(b), nil
 }
 
 // ParsePrivateKey reads what wg genkey writes: standard base64 of 32 bytes,
@@ -76,31 +87,32 @@ func ParsePrivateKey(s string) (PrivateKey, error) {
 	if err != nil {
 		return PrivateKey{}, err
 	}
-	return PrivateKey{secret{b}}.clamped(), nil
+	return clamped(b), nil
 }
 
 // clamped fixes the bits that X25519 ignores, RFC 7748 section 5.
-func (k PrivateKey) clamped() PrivateKey {
-	k.key[0] &= 0xf8
-	k.key[31] = k.key[31]&0x7f | 0x40
-	return k
+func clamped(b [keySize]byte) PrivateKey {
+	b[0] &= 0xf8
+	b[31] = b[31]&0x7f | 0x40
+	return PrivateKey{newSecret(b)}
 }
 
 // Public returns the key that the peers know this host by.
 func (k PrivateKey) Public() PublicKey {
-	p, err := ecdh.X25519().NewPrivateKey(k.key[:])
+	b := k.Bytes()
+	p, err := ecdh.X25519().NewPrivateKey(b[:])
 	if err != nil {
 		panic(err) // only for a wrong length
 	}
 	return PublicKey(p.PublicKey().Bytes())
 }
 
-// Equal says, in constant time, whether two keys are the same.
-func (k PrivateKey) Equal(o PrivateKey) bool { return k.equal(o.secret) }
-
 // Reveal returns the key in base64, for the command that makes one. Nothing
 // else may print it.
-func (k PrivateKey) Reveal() string { return base64.StdEncoding.EncodeToString(k.key[:]) }
+func (k PrivateKey) Reveal() string {
+	b := k.Bytes()
+	return base64.StdEncoding.EncodeToString(b[:])
+}
 
 // A PresharedKey is a second secret, between two hosts, mixed into their
 // handshakes. It prints as "(redacted)". The zero value means none.
@@ -111,11 +123,8 @@ type PresharedKey struct{ secret }
 // mean none. Errors do not quote the text.
 func ParsePresharedKey(s string) (PresharedKey, error) {
 	b, err := parseKey(s)
-	return PresharedKey{secret{b}}, err
+	return PresharedKey{newSecret(b)}, err
 }
-
-// Equal says, in constant time, whether two keys are the same.
-func (k PresharedKey) Equal(o PresharedKey) bool { return k.equal(o.secret) }
 
 // A PublicKey is what a host is known by: an X25519 point.
 type PublicKey [32]byte
@@ -164,8 +173,8 @@ func parseKey(s string) (key [keySize]byte, err error) {
 
 // PrivateKeyFrom makes a key of the bytes that a WireGuard device says it has;
 // zero: none.
-func PrivateKeyFrom(b [32]byte) PrivateKey { return PrivateKey{secret{b}} }
+func PrivateKeyFrom(b [32]byte) PrivateKey { return PrivateKey{newSecret(b)} }
 
 // PresharedKeyFrom makes a key of the bytes that a WireGuard device says it
 // has; zero: none.
-func PresharedKeyFrom(b [32]byte) PresharedKey { return PresharedKey{secret{b}} }
+func PresharedKeyFrom(b [32]byte) PresharedKey { return PresharedKey{newSecret(b)} }

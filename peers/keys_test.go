@@ -17,7 +17,7 @@ func TestNewPrivateKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, _ := NewPrivateKey()
-	if a == b || a.IsZero() || a.Equal(b) || !a.Equal(a) {
+	if a == b || a.IsZero() || a != PrivateKeyFrom(a.Bytes()) {
 		t.Error("two new keys are not two keys")
 	}
 	if k := a.Bytes(); k[0]&7 != 0 || k[31]&0xc0 != 0x40 {

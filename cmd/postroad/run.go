@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,7 @@ func runCommand(o *options) *cobra.Command {
 			if err := needPrivilege("postroad run"); err != nil {
 				return err
 			}
+			debug.SetTraceback("crash") // by a signal: the exit status of a crash would be that of a broken file
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			server, c, err := o.prepare()
 			if errors.Is(err, control.ErrRunning) {
