@@ -25,10 +25,12 @@ var boot string
 type Host struct {
 	Name string // fully qualified
 
-	init  *exec.Cmd
+	init  *exec.Cmd // nil in a machine's host
 	life  io.Closer // the pipe init reads: closed, the host ends
+	pid   int       // of init
 	pidfd int       // of init: the way into the namespaces
 	links int       // interfaces made so far
+	guest *Machine  // nil unless one was booted in this host
 
 	mu    sync.Mutex
 	procs []*Proc
@@ -57,7 +59,8 @@ func bootHost(ctx context.Context, name string) (_ *Host, err error) {
 	if err := h.start(ctx); err != nil {
 		return nil, err
 	}
-	if h.pidfd, err = unix.PidfdOpen(h.init.Process.Pid, 0); err == nil {
+	h.pid = h.init.Process.Pid
+	if h.pidfd, err = unix.PidfdOpen(h.pid, 0); err == nil {
 		return h, nil
 	}
 	return nil, errors.Join(err, h.close())
@@ -98,8 +101,8 @@ func (h *Host) close() error {
 	}
 	unix.Close(h.pidfd)
 	h.pidfd = -1
-	return nil
+	return h.guest.close()
 }
 
 // Pid is the process id of the host's init, as the machine sees it: /proc/PID/ns are the host's namespaces.
-func (h *Host) Pid() int { return h.init.Process.Pid }
+func (h *Host) Pid() int { return h.pid }

@@ -21,8 +21,11 @@ type Link struct {
 func (l *Lab) Connect(ctx context.Context, router, host *Host, addrs ...string) (*Link, error) {
 	w := &Link{Router: router, Host: host, RouterInterface: router.nextInterface(), HostInterface: host.nextInterface()}
 	err := w.lay(ctx)
+	if err == nil {
+		err = host.quiet(ctx, "ip", "link", "set", w.HostInterface, "up")
+	}
 	for _, addr := range addrs {
-		err = errors.Join(err, w.address(ctx, addr))
+		err = errors.Join(err, w.addressRouter(ctx, addr), w.addressHost(ctx, addr))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting %s to %s: %w", host.Name, router.Name, err)
@@ -35,14 +38,14 @@ func (h *Host) nextInterface() string {
 	return fmt.Sprintf("eth%d", h.links-1)
 }
 
-// lay makes the pair in the router's network, not in ours: there is nothing to clean up whatever happens.
+// lay makes the pair in the router's network, not in ours: there is nothing to clean up whatever happens. The host's end
+// is left as it is.
 func (w *Link) lay(ctx context.Context) error {
 	pair := fmt.Sprintf("link add %s type veth peer name %s netns %d", w.RouterInterface, w.HostInterface, w.Host.Pid())
 	if _, err := w.Router.runIn(ctx, unix.CLONE_NEWNET, "", "ip", strings.Fields(pair)...); err != nil {
 		return err
 	}
-	_, errHost := w.Host.Run(ctx, "ip", "link", "set", w.HostInterface, "up")
-	return errors.Join(errHost, w.Up(ctx), w.Router.forward())
+	return errors.Join(w.Up(ctx), w.Router.forward())
 }
 
 // forward makes a router of the host, one that never leaves a refused packet unanswered.
@@ -55,20 +58,31 @@ func (h *Host) forward() error {
 	)
 }
 
-// address gives both ends their addresses of one network. The metric leaves room for better routes.
-func (w *Link) address(ctx context.Context, addr string) error {
+// addressRouter gives the router's end its address in the network of addr.
+func (w *Link) addressRouter(ctx context.Context, addr string) error {
 	prefix, err := netip.ParsePrefix(addr)
 	if err != nil {
 		return err
 	}
-	gateway := prefix.Masked().Addr().Next()
-	atRouter := fmt.Sprintf("address add %s/%d dev %s nodad\n", gateway, prefix.Bits(), w.RouterInterface)
-	atHost := fmt.Sprintf("address add %s dev %s nodad\nroute add default via %s dev %s metric %d\n",
-		prefix, w.HostInterface, gateway, w.HostInterface, 100*w.Host.links)
-	_, errRouter := w.Router.run(ctx, atRouter, "ip", "-batch", "-")
-	_, errHost := w.Host.run(ctx, atHost, "ip", "-batch", "-")
-	return errors.Join(errRouter, errHost)
+	address := fmt.Sprintf("address add %s/%d dev %s nodad\n", gateway(prefix), prefix.Bits(), w.RouterInterface)
+	_, err = w.Router.run(ctx, address, "ip", "-batch", "-")
+	return err
 }
+
+// addressHost gives the host's end its address, and a default route with a metric that leaves room for better ones.
+func (w *Link) addressHost(ctx context.Context, addr string) error {
+	prefix, err := netip.ParsePrefix(addr)
+	if err != nil {
+		return err
+	}
+	address := fmt.Sprintf("address add %s dev %s nodad\nroute add default via %s dev %s metric %d\n",
+		prefix, w.HostInterface, gateway(prefix), w.HostInterface, 100*w.Host.links)
+	_, err = w.Host.run(ctx, address, "ip", "-batch", "-")
+	return err
+}
+
+// gateway is the router's address in a network: the first one.
+func gateway(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
 
 // Up mends the wire.
 func (w *Link) Up(ctx context.Context) error {

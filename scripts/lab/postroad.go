@@ -75,15 +75,21 @@ func (p *Postroad) Block(more ...string) string {
 // Write writes the peers file out of parts, the first of which begins with [host]; it takes effect at the next start or
 // reload. Where the parts name no backend it is [Backend].
 func (p *Postroad) Write(parts ...string) error {
+	return p.Site.WriteFile(PeersFile, PeersText(parts...), 0o644)
+}
+
+// PeersText is what [Postroad.Write] writes.
+func PeersText(parts ...string) []byte {
 	text := strings.Join(parts, "\n") + "\n"
-	if !strings.Contains(text, "backend = ") {
-		host, rest, _ := strings.Cut(text, "[[peer]]")
-		text = fmt.Sprintf("%sbackend = %q\n", host, Backend())
-		if rest != "" {
-			text += "[[peer]]" + rest
-		}
+	if strings.Contains(text, "backend = ") {
+		return []byte(text)
 	}
-	return p.Site.WriteFile(PeersFile, []byte(text), 0o644)
+	host, rest, more := strings.Cut(text, "[[peer]]")
+	text = fmt.Sprintf("%sbackend = %q\n", host, Backend())
+	if more {
+		text += "[[peer]]" + rest
+	}
+	return []byte(text)
 }
 
 // Backend is the WireGuard that a lab's hosts use: $POSTROAD_BACKEND, or else userspace, which every machine has.
