@@ -1,0 +1,30 @@
+
+# After a package's files are there. Debian says "configure" and the like, RPM how many versions there are now.
+when=again
+case ${1:-} in
+configure)
+	deb=yes
+	if [ -e /run/postroad.installing ]; then when=first; fi
+	rm -f /run/postroad.installing
+	;;
+abort-remove) deb=yes when=first ;; # it was stopped for nothing
+abort-*) exit 0 ;;
+1) when=first ;;
+esac
+
+provide
+make_key /usr/sbin/postroad || {
+	say "making the private key $key failed"
+	exit 1
+}
+start_at_boot $when
+start $when
+leave_link
+if [ -e /usr/local/sbin/postroad ]; then
+	say "/usr/local has a postroad of scripts/install, which goes before this package's: scripts/install --uninstall removes it"
+fi
+if [ $when = first ]; then
+	say "next: give the peer's operator this host's public key, put the peer into $etc/postroad.toml,"
+	say "open UDP port 51825, then: systemctl reload postroad; postroad status"
+	say "public key: $(/usr/sbin/postroad pubkey <"$key" || true)"
+fi
