@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"postroad/scripts/lab"
+)
+
+// A newer package in the middle of a large mail: the mail arrives, in one
+// connection, nothing is in clear, and the peers file stays as it was edited.
+func TestServiceUpgrade(t *testing.T) {
+	for _, kind := range []string{"deb", "rpm"} {
+		t.Run(kind, func(t *testing.T) {
+			ctx, s := newService(t)
+			if kind == "rpm" {
+				s.becomeRPM(ctx, t)
+			}
+			s.boot(ctx, t)
+			s.protected(ctx, t)
+			large := []string{"message_size_limit = 0", "smtp_tls_security_level = none", lab.PreferIPv4}
+			alpha, bravo := postfix(ctx, t, s.Alpha, large...), postfix(ctx, t, s.Bravo, large...)
+			none := watch(ctx, t, s.Standard)
+			stop := hammer587(ctx, t, s.Standard)
+			body := largeBody(60 << 20)
+			file, err := s.m.ReadFile(lab.PeersFile)
+			must(t, err)
+			r := &road{Standard: s.Standard}
+			begin := sealedBytes(ctx, t, r)
+			_, err = alpha.Send(ctx, "alice@alpha.example", "bob@bravo.example", "upgrade", body)
+			must(t, err)
+			must(t, more(ctx, r, begin+5<<20, 30*time.Second))
+			s.upgrade(ctx, t, kind)
+			must(t, lab.Eventually(ctx, time.Minute, "the mail to be sent", func() error {
+				queue, err := alpha.Queue(ctx)
+				if err == nil && len(queue) > 0 {
+					err = errors.New("it is in the queue")
+				}
+				return err
+			}))
+			must(t, delivered(ctx, bravo))
+			mail, err := bravo.WaitMail(ctx, "bob", "upgrade")
+			must(t, err)
+			_, got, _ := strings.Cut(mail, "\n\n")
+			if sha256.Sum256([]byte(strings.TrimSpace(got))) != sha256.Sum256([]byte(strings.TrimSpace(body))) {
+				t.Error("the mail arrived altered")
+			}
+			stop()
+			none()
+			if now, err := s.m.ReadFile(lab.PeersFile); err != nil || string(now) != string(file) {
+				t.Errorf("the peers file is another one (%v):\n%s", err, now)
+			}
+			s.protected(ctx, t)
+			s.remove(ctx, t, kind)
+		})
+	}
+}
+
+// hammer587 tries SMTP on a port that the mail under way does not use.
+func hammer587(ctx context.Context, t *testing.T, l *lab.Standard) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		script := "while :; do nc -n -z -w 1 " + l.Bravo.IPv4.String() + " 587; nc -n -z -w 1 " + l.Bravo.IPv6.String() + " 587; done"
+		_, _ = l.Alpha.Run(ctx, "bash", "-c", script)
+	}()
+	return func() { cancel(); <-done }
+}
+
+// becomeRPM has the machine, still switched off, have the other kind of package.
+func (s *service) becomeRPM(ctx context.Context, t *testing.T) {
+	t.Helper()
+	_, err := s.disk.Run(ctx, "dpkg", "--purge", "postroad")
+	must(t, err)
+	_, err = s.disk.Run(ctx, "rpm", "-i", "--nodeps", "/root/old.rpm")
+	must(t, err)
+	s.introduce(ctx, t) // its key is another one
+	_, err = s.bravo.Command(ctx, "reload")
+	must(t, err)
+}
+
+// upgrade installs the newer package while the service runs.
+func (s *service) upgrade(ctx context.Context, t *testing.T, kind string) {
+	t.Helper()
+	words := map[string][]string{"deb": {"dpkg", "-i", "/root/new.deb"}, "rpm": {"rpm", "-U", "--nodeps", "/root/new.rpm"}}[kind]
+	pid := s.pid(ctx, t)
+	if out := run(ctx, t, s.m.Host, "postroad", "version"); !strings.Contains(out, "9.0.1") {
+		t.Errorf("before the upgrade it is %s", out)
+	}
+	run(ctx, t, s.m.Host, words...)
+	if out := run(ctx, t, s.m.Host, "postroad", "version"); !strings.Contains(out, "9.0.2") {
+		t.Errorf("after the upgrade it is %s", out)
+	}
+	if now := s.pid(ctx, t); now == pid || now == "0" {
+		t.Errorf("the daemon is process %s, and was %s: it was not started again", now, pid)
+	}
+}
+
+// remove removes the package: the protection goes, keys and peers file stay; a
+// purge takes these, too.
+func (s *service) remove(ctx context.Context, t *testing.T, kind string) {
+	t.Helper()
+	words := map[string][]string{"deb": {"dpkg", "-r", "postroad"}, "rpm": {"rpm", "-e", "postroad"}}[kind]
+	out := run(ctx, t, s.m.Host, words...)
+	if !strings.Contains(out, "IN CLEAR") || !strings.Contains(out, s.Bravo.IPv4.String()) {
+		t.Errorf("does not say what flows in clear:\n%s", out)
+	}
+	left := run(ctx, t, s.m.Host, "sh", "-c", "ip rule; ip -6 rule; nft list ruleset; ip link; pgrep -l postroad; ls /usr/sbin/postroad /usr/lib/systemd/system/postroad.service 2>/dev/null; true")
+	if strings.Contains(left, "2525") || strings.Contains(left, "postroad") {
+		t.Errorf("left behind:\n%s", left)
+	}
+	run(ctx, t, s.m.Host, "test", "-s", lab.KeyFile)
+	run(ctx, t, s.m.Host, "sh", "-c", "test -s "+lab.PeersFile+" || test -s "+lab.PeersFile+".rpmsave")
+	if kind == "deb" {
+		run(ctx, t, s.m.Host, "dpkg", "--purge", "postroad")
+		run(ctx, t, s.m.Host, "sh", "-c", "! test -e /etc/postroad && ! test -e /var/lib/postroad")
+	}
+}
