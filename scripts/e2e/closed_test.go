@@ -67,7 +67,7 @@ func TestNothingInClear(t *testing.T) {
 	third := "\n[[peer]]\nname = \"third.example\"\npublic_key = \"HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=\"\naddresses = [\"203.0.113.99\"]\n"
 	none := watch(ctx, t, r.Standard)
 	stop := hammer(ctx, t, r.Standard)
-	for range 6 {
+	for range rounds(6) {
 		must(t, r.alpha.WaitState(ctx, r.Bravo.Name, "protected"))
 		must(t, r.bravo.WaitState(ctx, r.Alpha.Name, "protected"))
 		must(t, r.alpha.Kill())
@@ -195,7 +195,7 @@ func TestNothingInClearWhileDeleting(t *testing.T) {
 	for name := range all {
 		names = append(names, name)
 	}
-	for range 60 {
+	for range rounds(60) {
 		name := names[random.IntN(len(names))]
 		t.Log(time.Now().UTC().Format("15:04:05.000000"), name)
 		if _, err := r.Alpha.Run(ctx, all[name][0], all[name][1:]...); err != nil {

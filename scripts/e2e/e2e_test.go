@@ -42,6 +42,9 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
+// rounds is how often to try something: less often on a machine that is slow.
+func rounds(n int) int { return max(1, n/min(3, int(lab.Patience()))) }
+
 // newLab boots the standard layout, and ends the test where that cannot be.
 func newLab(t *testing.T) (context.Context, *lab.Standard) {
 	t.Helper()

@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -121,4 +124,108 @@ func (s *service) remove(ctx context.Context, t *testing.T, kind string) {
 		run(ctx, t, s.m.Host, "dpkg", "--purge", "postroad")
 		run(ctx, t, s.m.Host, "sh", "-c", "! test -e /etc/postroad && ! test -e /var/lib/postroad")
 	}
+}
+
+// installer returns a function that runs scripts/install on a host, with Go and
+// the source of the machine.
+func installer(ctx context.Context, t *testing.T, h *lab.Host) func(words ...string) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	must(t, err)
+	folders := []string{root}
+	for _, name := range []string{"GOROOT", "GOMODCACHE", "GOCACHE"} {
+		out, err := exec.Command("go", "env", name).Output()
+		must(t, err)
+		folders = append(folders, strings.TrimSpace(string(out)))
+	}
+	for _, folder := range folders {
+		must(t, h.Share(folder))
+	}
+	return func(words ...string) string {
+		t.Helper()
+		script := fmt.Sprintf("PATH=%s/bin:$PATH GOMODCACHE=%s GOCACHE=%s GOPROXY=off exec %s/scripts/install %s",
+			folders[1], folders[2], folders[3], root, strings.Join(words, " "))
+		return run(ctx, t, h, "sh", "-c", script)
+	}
+}
+
+// scripts/install on a machine with systemd: a first time, again over a running
+// service, and away.
+func TestServiceInstallScript(t *testing.T) {
+	ctx, s := newService(t)
+	_, err := s.disk.Run(ctx, "dpkg", "--purge", "postroad")
+	must(t, err)
+	s.boot(ctx, t)
+	install := installer(ctx, t, s.m.Host)
+	out := install()
+	key := run(ctx, t, s.m.Host, "sh", "-c", "postroad pubkey <"+lab.KeyFile)
+	for _, want := range []string{"the service runs", key, "UDP port 51825", "systemctl reload postroad", "postroad status"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("does not say %q:\n%s", want, out)
+		}
+	}
+	s.alpha.Key = key
+	must(t, s.bravo.Write("[host]", s.alpha.Block()))
+	_, err = s.bravo.Command(ctx, "reload")
+	must(t, err)
+	must(t, s.alpha.Write("[host]", s.bravo.Block()))
+	must(t, s.systemctl(ctx, "reload", "postroad"))
+	s.protected(ctx, t)
+
+	none := watch(ctx, t, s.Standard)
+	stop := hammer(ctx, t, s.Standard)
+	pid := s.pid(ctx, t)
+	install()
+	if now := s.pid(ctx, t); now == pid || now == "0" {
+		t.Errorf("the daemon was not started again: %s, then %s", pid, now)
+	}
+	s.protected(ctx, t) // with the same key and peers
+	stop()
+	none()
+
+	if out := install("--uninstall"); !strings.Contains(out, "IN CLEAR") || !strings.Contains(out, "Kept: /etc/postroad") {
+		t.Errorf("--uninstall says:\n%s", out)
+	}
+	left := func() string {
+		return run(ctx, t, s.m.Host, "sh", "-c", "ip rule; ip -6 rule; nft list ruleset; ip link; find /usr/local /etc /var/lib /run -name '*postroad*'; getent passwd postroad; true")
+	}
+	if got := left(); strings.Contains(got, "2525") || strings.Contains(got, "table inet") || strings.Contains(got, "/usr/local/") || !strings.Contains(got, lab.PeersFile) {
+		t.Errorf("left after --uninstall:\n%s", got)
+	}
+	run(ctx, t, s.m.Host, "test", "-s", lab.KeyFile)
+	install("--purge")
+	if got := left(); strings.Contains(got, "postroad") {
+		t.Errorf("left after --purge:\n%s", got)
+	}
+}
+
+// Without systemd, say in a container, scripts/install says so, and how to run
+// the daemon; a package is installed all the same.
+func TestServiceWithoutSystemd(t *testing.T) {
+	ctx, s := newService(t)
+	_, err := s.disk.Run(ctx, "sh", "-c", "dpkg -i /root/new.deb && postroad check && test -L /etc/systemd/system/sysinit.target.wants/postroad.service")
+	must(t, err)
+
+	h := s.Charlie.Host // whose /usr is the machine's
+	run(ctx, t, h, "sh", "-c", "mkdir -p /run/local/u /run/local/w && mount -t overlay overlay -o lowerdir=/usr/local,upperdir=/run/local/u,workdir=/run/local/w /usr/local")
+	install := installer(ctx, t, h)
+	out := install()
+	for _, want := range []string{"systemd does not run this host", "/usr/local/sbin/postroad run"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("does not say %q:\n%s", want, out)
+		}
+	}
+	charlie := &lab.Postroad{Site: s.Charlie}
+	must(t, charlie.Write("[host]", s.bravo.Block()))
+	p, err := h.Start("/usr/local/sbin/postroad", "run")
+	must(t, err)
+	must(t, eventuallySays(ctx, p, "ready:"))
+	if out := install(); !strings.Contains(out, "please restart it") {
+		t.Errorf("does not say that the old daemon runs on:\n%s", out)
+	}
+	if out := install("--purge"); !strings.Contains(out, "IN CLEAR") {
+		t.Errorf("--purge says:\n%s", out)
+	}
+	exitStatus(t, p.Wait(ctx), 3)
+	run(ctx, t, h, "sh", "-c", "! test -e /etc/postroad && ! test -e /usr/local/sbin/postroad")
 }

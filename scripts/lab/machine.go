@@ -87,6 +87,16 @@ func (h *Host) prepare(disk *Disk) error {
 	})
 }
 
+// Share shows the host a folder of the machine's that it has one of its own for, under the same path.
+func (h *Host) Share(folder string) error {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, folder, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("sharing %s: %w", folder, err)
+	}
+	defer unix.Close(fd)
+	return h.wrap(h.enter(namespaces, func() error { return attach(fd, folder) }), "sharing")
+}
+
 // attach mounts what is mounted nowhere so far. What happens there stays there.
 func attach(fd int, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
