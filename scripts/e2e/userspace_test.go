@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"crypto/sha256"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -88,24 +86,7 @@ func TestUserspaceLargeMailSurvivesKill(t *testing.T) {
 			start := time.Now()
 			check(t, more(ctx, r, at+1<<20, time.Second))
 			t.Logf("figure: large mail goes on %s after the daemon of %s is ready again", time.Since(start).Round(time.Millisecond), victim.Site.Name)
-			must(t, lab.Eventually(ctx, time.Minute, "the mail to be sent", func() error {
-				if log, err := alpha.Log(); err != nil || !strings.Contains(log, id+": removed") {
-					return errors.Join(err, errors.New("it is not"))
-				}
-				return nil
-			}))
-			must(t, delivered(ctx, bravo))
-			mail, err := bravo.WaitMail(ctx, "bob", marker)
-			must(t, err)
-			_, got, _ := strings.Cut(mail, "\n\n")
-			if sha256.Sum256([]byte(strings.TrimSpace(got))) != sha256.Sum256([]byte(strings.TrimSpace(body))) {
-				t.Error("the mail arrived altered")
-			}
-			log, err := alpha.Log()
-			must(t, err)
-			if n := strings.Count(log, id+": to=<bob@bravo.example>"); n != 1 {
-				t.Errorf("it took %d deliveries, not one connection", n)
-			}
+			wantUnaltered(ctx, t, alpha, bravo, id, marker, body)
 		})
 	}
 	none()
