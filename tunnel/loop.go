@@ -158,17 +158,15 @@ func TakeDown(ctx context.Context, sys System, link string) error {
 }
 
 // Shut closes what s selects, and does nothing else: for a daemon that cannot
-// start, so that what was protected is so or stays off the wire. It returns how
-// many steps that took; none where all of it stood.
-func Shut(ctx context.Context, sys System, s peers.Selectors) (steps int, err error) {
+// start, so that what was protected is so or stays off the wire.
+func Shut(ctx context.Context, sys System, s peers.Selectors) error {
 	c := s.Config()
 	have, facts, err := sys.Observe(ctx, Query{Link: s.Link})
 	if err != nil { // one layer may be to be had all the same
 		have, facts = State{}, Facts{IPv6: true}
 	}
 	plan := slices.DeleteFunc(Diff(have, Want(c, facts), time.Now()), func(s Step) bool { return !closes(s) })
-	doErr := do(ctx, sys, plan, func(Step) { steps++ })
-	return steps, errors.Join(err, doErr)
+	return errors.Join(err, do(ctx, sys, plan, func(Step) {}))
 }
 
 // call runs f in the goroutine of Run, with Run's context: who asked may go,

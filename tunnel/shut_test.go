@@ -20,7 +20,7 @@ func TestShutClosesAndDoesNothingElse(t *testing.T) {
 		if w.chance(10) { // one layer cannot be seen, and some step fails
 			f.observed, f.failAt = errors.New("no nft"), 1
 		}
-		_, err := Shut(context.Background(), f, s)
+		err := Shut(context.Background(), f, s)
 		if (err != nil) != (f.observed != nil) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -52,8 +52,8 @@ func TestShutClosesAndDoesNothingElse(t *testing.T) {
 func TestShutOfNothingDoesNothing(t *testing.T) {
 	c := testConfig()
 	f := &fake{state: observed(Want(c, Facts{IPv6: true}))}
-	if n, err := Shut(t.Context(), f, c.Selectors()); n != 0 || err != nil {
-		t.Errorf("all stood, and it took %d steps (%v): %v", n, err, f.done)
+	if err := Shut(t.Context(), f, c.Selectors()); f.steps() != 0 || err != nil {
+		t.Errorf("all stood, and it took steps (%v): %v", err, f.done)
 	}
 }
 

@@ -78,13 +78,17 @@ func (o *options) loadFit() (*peers.Config, error) {
 // start must leave nothing in clear that was protected before, say, a reboot.
 func (o *options) shut(ctx context.Context, log *slog.Logger) {
 	s, err := peers.LoadSelectors(o.selectors)
-	if err == nil && len(s.Addresses) > 0 {
-		_, err = tunnel.Shut(ctx, linux.NewReader(log), s)
-		log.Warn("not starting; SMTP with the peers of the last good file is in their tunnels or waits", "addresses", len(s.Addresses))
+	if err == nil && len(s.Addresses) == 0 {
+		return
+	}
+	if err == nil {
+		err = tunnel.Shut(ctx, linux.NewReader(log), s)
 	}
 	if err != nil {
 		log.Error("closing what was protected", "error", err)
+		return
 	}
+	log.Warn("not starting; SMTP with the peers of the last good file is in their tunnels or waits", "addresses", len(s.Addresses))
 }
 
 // remember saves what c protects, for a start that cannot read the peers file.

@@ -51,10 +51,13 @@ func (k *Kernel) findLink(name string) (netlink.Link, error) {
 	if err == nil && k.madeBy(named) != "" {
 		return named, nil
 	}
-	if ours, listErr := kernelLinks(); listErr != nil || len(ours) > 0 {
-		return append(ours, nil)[0], listErr
-	}
-	if err != nil {
+	ours, listErr := kernelLinks()
+	switch {
+	case listErr != nil:
+		return nil, listErr
+	case len(ours) > 0:
+		return ours[0], nil
+	case err != nil: // nor is there another's
 		return nil, nil
 	}
 	return named, nil
