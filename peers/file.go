@@ -65,17 +65,25 @@ func localAddresses() (all []netip.Addr, err error) {
 // (systemd.exec(5), LoadCredential=). It counts where [DefaultKeyFile] itself is
 // not there or not for this process to read; an empty one is none.
 func ReadKeyFile(path string) ([]byte, error) {
-	data, err := readKeyFile(path)
+	return readKeyOr(path, credential(path))
+}
+
+// readKeyOr reads a key file or else its credential, of which there may be none.
+func readKeyOr(path, credential string) ([]byte, error) {
+	data, err := readKeyFile(path, checkMode)
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 		return data, err
 	}
-	if passed, passedErr := readKeyFile(credential(path)); passedErr == nil && len(bytes.TrimSpace(passed)) > 0 {
-		return passed, nil
+	passed, passedErr := readKeyFile(credential, checkKind)
+	switch {
+	case errors.Is(passedErr, fs.ErrNotExist), passedErr == nil && len(bytes.TrimSpace(passed)) == 0:
+		return nil, err
 	}
-	return nil, err
+	return passed, passedErr
 }
 
-func readKeyFile(path string) ([]byte, error) {
+// readKeyFile reads a key file whose mode finds favour with check.
+func readKeyFile(path string, check func(fs.FileMode, string) error) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("%w for %s: give the file to that user (chown), or run this as root", cause(err), userName())
@@ -84,7 +92,7 @@ func readKeyFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("opening key file %s: %w", quotePath(path), cause(err))
 	}
 	defer f.Close()
-	data, err := readKey(f, path)
+	data, err := readKey(f, path, check)
 	if err != nil {
 		return nil, fmt.Errorf("reading key file %s: %w", quotePath(path), err)
 	}
@@ -109,12 +117,12 @@ func userName() string {
 	return fmt.Sprintf("the user %d", os.Geteuid())
 }
 
-func readKey(f *os.File, path string) ([]byte, error) {
+func readKey(f *os.File, path string, check func(fs.FileMode, string) error) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, cause(err)
 	}
-	if err := checkMode(info.Mode(), path); err != nil {
+	if err := check(info.Mode(), path); err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
@@ -129,14 +137,25 @@ func readKey(f *os.File, path string) ([]byte, error) {
 	return data, nil
 }
 
+// checkMode wants a file that is its owner's alone.
 func checkMode(mode fs.FileMode, path string) error {
+	if err := checkKind(mode, path); err != nil {
+		return err
+	}
+	if mode.Perm()&0o077 != 0 {
+		return fmt.Errorf("others may use it (mode %#o): chmod 600 %s", mode.Perm(), quotePath(path))
+	}
+	return nil
+}
+
+// checkKind is all there is to check of a credential: systemd gives it to whom it
+// is for by owner or, newer ones, by an access list, which shows as a group's bits.
+func checkKind(mode fs.FileMode, _ string) error {
 	switch {
 	case mode.IsDir():
 		return errors.New("it is a directory, not a regular file")
 	case !mode.IsRegular():
 		return errors.New("it is not a regular file")
-	case mode.Perm()&0o077 != 0:
-		return fmt.Errorf("others may use it (mode %#o): chmod 600 %s", mode.Perm(), quotePath(path))
 	}
 	return nil
 }
