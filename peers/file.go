@@ -34,11 +34,14 @@ func LoadHere(path string) (*Config, error) {
 }
 
 func load(path string, env Env) (*Config, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0) // never waits, not for a named pipe
 	if err != nil {
 		return nil, fmt.Errorf("opening peers file %q: %w", path, cause(err))
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("opening peers file %q: %w", path, cmp.Or(err, errors.New("it is not a regular file")))
+	}
 	data, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading peers file %q: %w", path, cause(err))

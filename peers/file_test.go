@@ -101,9 +101,14 @@ func TestLoadProblems(t *testing.T) {
 
 func TestLoadUnreadable(t *testing.T) {
 	dir := t.TempDir()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{
 		dir + "/none": "opening peers file %q: no such file or directory",
-		dir:           "reading peers file %q: is a directory",
+		dir:           "opening peers file %q: it is not a regular file",
+		pipe:          "opening peers file %q: it is not a regular file", // at once: nobody writes into it
 	} {
 		c, err := Load(path)
 		if c != nil || fmt.Sprint(err) != fmt.Sprintf(want, path) {

@@ -42,6 +42,9 @@ func (s Selectors) Config() *Config {
 func (s Selectors) Save(path string) error {
 	data, err := json.Marshal(s)
 	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700) // systemd's StateDirectory= makes it, other inits do not
+	}
+	if err == nil {
 		err = replaceFile(path, append(data, '\n'))
 	}
 	if err != nil {
@@ -58,15 +61,19 @@ func LoadSelectors(path string) (s Selectors, err error) {
 		return s, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(data, &s)
-	}
-	if err == nil {
-		err = s.check()
+		s, err = parseSelectors(data)
 	}
 	if err != nil {
 		return Selectors{}, fmt.Errorf("reading what was protected, from %s: %w", path, err)
 	}
 	return s, nil
+}
+
+func parseSelectors(data []byte) (s Selectors, err error) {
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, err
+	}
+	return s, s.check()
 }
 
 // check holds what is read to what a peers file may say.

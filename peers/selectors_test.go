@@ -2,7 +2,6 @@ package peers
 
 import (
 	"errors"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 )
 
 var someSelectors = Selectors{Link: "postroad0", Ports: []uint16{25, 587},
@@ -49,9 +49,15 @@ func TestSelectorsOfConfig(t *testing.T) {
 
 // What cannot be written leaves what was there.
 func TestSelectorsThatCannotBeSaved(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gone", "selectors.json")
-	if err := someSelectors.Save(path); !errors.Is(err, fs.ErrNotExist) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := someSelectors.Save(filepath.Join(path, "selectors.json")); !errors.Is(err, unix.ENOTDIR) {
 		t.Errorf("got %v", err)
+	}
+	if err := someSelectors.Save(filepath.Join(t.TempDir(), "new", "selectors.json")); err != nil {
+		t.Errorf("a folder that is not there yet: %v", err)
 	}
 }
 
@@ -78,15 +84,11 @@ func TestBrokenSelectors(t *testing.T) {
 	}
 }
 
-func FuzzLoadSelectors(f *testing.F) {
+func FuzzParseSelectors(f *testing.F) {
 	f.Add([]byte(`{"link":"postroad0","ports":[25,587],"addresses":["203.0.113.5","2001:db8:b::5"]}`))
 	f.Add([]byte(`{"link":"a/b","ports":[70000],"addresses":[null]}`))
-	path := filepath.Join(f.TempDir(), "selectors.json")
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := LoadSelectors(path)
+		s, err := parseSelectors(data)
 		if err != nil {
 			return
 		}

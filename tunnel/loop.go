@@ -56,6 +56,10 @@ type Loop struct {
 	Lookup func(ctx context.Context, name string) ([]netip.Addr, error) // resolves an endpoint's name
 	Log    *slog.Logger
 
+	// Remember keeps what is to be closed whatever becomes of the peers file; one
+	// that fails is tried again at the next pass. Nil: nothing is kept.
+	Remember func(peers.Selectors) error
+
 	// What a service manager is told, by the goroutine that does the work: nil
 	// functions are not called.
 	Ready      func()             // once, after the first clean pass
@@ -63,18 +67,20 @@ type Loop struct {
 	AliveEvery time.Duration      // zero: never
 	Tell       func(words string) // how mail is protected, whenever that changes
 
-	config  *peers.Config
-	file    FileStatus
-	problem error  // why the last pass failed; nil: it did not
-	passed  bool   // there was a clean pass
-	down    bool   // protection has been taken away on purpose
-	told    string // the words that Tell was given last
-	repoint map[peers.PublicKey]bool
-	names   *names
-	tracker tracker
-	calls   chan func(context.Context)
-	pokes   chan struct{}
-	stopped chan struct{} // closed when Run ends
+	config     *peers.Config
+	file       FileStatus
+	remembered bool
+	forgets    error  // why what is protected could not be remembered; nil: it is, or there is nothing to
+	problem    error  // why the last pass failed; nil: it did not
+	passed     bool   // there was a clean pass
+	down       bool   // protection has been taken away on purpose
+	told       string // the words that Tell was given last
+	repoint    map[peers.PublicKey]bool
+	names      *names
+	tracker    tracker
+	calls      chan func(context.Context)
+	pokes      chan struct{}
+	stopped    chan struct{} // closed when Run ends
 }
 
 // New returns a loop that starts with the config c.
@@ -124,6 +130,9 @@ func (l *Loop) Reload(ctx context.Context) error {
 		if _, err := l.pass(ctx); err != nil {
 			return fmt.Errorf("the file is in force, but applying it goes on failing: %w", err)
 		}
+		if l.forgets != nil {
+			return fmt.Errorf("the file is in force, but %w", l.forgets)
+		}
 		return nil
 	})
 }
@@ -160,12 +169,13 @@ func TakeDown(ctx context.Context, sys System, link string) error {
 // Shut closes what s selects, and does nothing else: for a daemon that cannot
 // start, so that what was protected is so or stays off the wire.
 func Shut(ctx context.Context, sys System, s peers.Selectors) error {
-	c := s.Config()
 	have, facts, err := sys.Observe(ctx, Query{Link: s.Link})
-	if err != nil { // one layer may be to be had all the same
-		have, facts = State{}, Facts{IPv6: true}
+	if err != nil { // what was not seen is added to, not replaced; one layer may be to be had all the same
+		have, facts = State{Guard: Guard{Sound: true, Link: s.Link}}, Facts{IPv6: true}
 	}
-	plan := slices.DeleteFunc(Diff(have, Want(c, facts), time.Now()), func(s Step) bool { return !closes(s) })
+	want := Want(s.Config(), facts)
+	want.Guard.Own = have.Guard.Own // what peers may reach is not for this to say
+	plan := slices.DeleteFunc(Diff(have, want, time.Now()), func(s Step) bool { return !closes(s) })
 	return errors.Join(err, do(ctx, sys, plan, func(Step) {}))
 }
 

@@ -295,3 +295,44 @@ func TestPaceUnderStorm(t *testing.T) {
 		t.Errorf("after a repair the next one waits %s", wait)
 	}
 }
+
+// What cannot be remembered is no reason to stop protecting, and one to say that
+// not all is well: to who reloads, and in status, until it can.
+func TestLoopSaysThatItForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept []peers.Selectors
+		full := errors.New("disk full")
+		r := start(t, func(r *rig) {
+			r.prepare = func(l *Loop) {
+				l.Remember = func(s peers.Selectors) error {
+					if full == nil {
+						kept = append(kept, s)
+					}
+					return full
+				}
+			}
+		})
+		settle()
+		r.wantInPlace(t)
+		if r.ready.Load() != 1 {
+			t.Error("not ready")
+		}
+		if err := r.Reload(t.Context()); !errors.Is(err, full) {
+			t.Errorf("reload: %v", err)
+		}
+		if s, err := r.Status(t.Context()); err != nil || s.Well() || !strings.Contains(s.Problem, "disk full") {
+			t.Errorf("status hides it: %+v, %v", s, err)
+		}
+		full = nil
+		time.Sleep(interval)
+		settle()
+		if s, err := r.Status(t.Context()); err != nil || s.Problem != "" {
+			t.Errorf("status still says %q, %v", s.Problem, err)
+		}
+		time.Sleep(10 * interval)
+		synctest.Wait()
+		if len(kept) != 1 || !slices.Equal(kept[0].Addresses, pool[:1]) {
+			t.Errorf("kept %v", kept)
+		}
+	})
+}

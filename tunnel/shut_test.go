@@ -17,11 +17,14 @@ func TestShutClosesAndDoesNothingElse(t *testing.T) {
 		w := newWorld(seed)
 		have, s := w.kernel(), w.config().Selectors()
 		f := &fake{state: clone(have), facts: Facts{IPv6: true}}
-		if w.chance(10) { // one layer cannot be seen, and some step fails
-			f.observed, f.failAt = errors.New("no nft"), 1
+		if w.chance(20) { // what is there cannot be seen
+			f.observed = errors.New("no nft")
 		}
-		err := Shut(context.Background(), f, s)
-		if (err != nil) != (f.observed != nil) {
+		fails := w.chance(10)
+		if fails { // or a step fails
+			f.failAt = 1
+		}
+		if err := Shut(context.Background(), f, s); !fails && (err != nil) != (f.observed != nil) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		for _, a := range pool {
@@ -39,9 +42,12 @@ func TestShutClosesAndDoesNothingElse(t *testing.T) {
 			}
 		}
 		for _, a := range s.Addresses {
-			if !Closed(f.state, a, s.Ports) {
+			if !fails && !Closed(f.state, a, s.Ports) {
 				t.Fatalf("seed %d: %s is not closed", seed, a)
 			}
+		}
+		if more := missing(f.state.Guard.Own, have.Guard.Own); len(more) > 0 {
+			t.Fatalf("seed %d: peers may now reach %v", seed, more)
 		}
 	}
 	if closedBefore < rounds {

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,8 +90,8 @@ func (s *Status) amiss(states ...PeerState) string {
 func (l *Loop) status(judged []PeerStatus) Status {
 	h := l.config.Host
 	s := Status{Host: h.Name, PublicKey: h.PrivateKey.Public(), Link: h.Link, ListenPort: h.ListenPort, File: l.file, Peers: judged}
-	if l.problem != nil {
-		s.Problem = l.problem.Error()
+	if err := errors.Join(l.problem, l.forgets); err != nil {
+		s.Problem = err.Error()
 	}
 	return s
 }

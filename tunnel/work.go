@@ -45,6 +45,7 @@ func (l *Loop) work(ctx context.Context) error {
 
 // pass observes, compares and applies, once, and says how many steps that took.
 func (l *Loop) pass(ctx context.Context) (steps int, err error) {
+	l.remember()
 	steps, err = l.apply(ctx)
 	if ctx.Err() != nil {
 		return steps, nil
@@ -64,6 +65,20 @@ func (l *Loop) pass(ctx context.Context) (steps int, err error) {
 		}
 	}
 	return steps, err
+}
+
+// remember keeps what the config protects, once. That it fails is no reason for
+// a pass to fail, and one to say that not all is well.
+func (l *Loop) remember() {
+	if l.Remember == nil || l.remembered {
+		return
+	}
+	was := l.forgets
+	l.forgets = l.Remember(l.config.Selectors())
+	l.remembered = l.forgets == nil
+	if l.forgets != nil && was == nil {
+		l.Log.Error("a start that fails will leave new peers' mail in clear", "error", l.forgets)
+	}
 }
 
 func (l *Loop) apply(ctx context.Context) (steps int, err error) {
@@ -175,7 +190,7 @@ func (l *Loop) accept(c *peers.Config) {
 	changed := changedEndpoints(l.config, c)
 	maps.Copy(changed, l.repoint) // asked for earlier, and not done yet
 	l.repoint = changed
-	l.config = c
+	l.config, l.remembered = c, false
 	l.file = FileStatus{InForce: true, Loaded: time.Now()}
 	l.names.want(c.EndpointNames())
 }

@@ -36,12 +36,8 @@ func runCommand(o *options) *cobra.Command {
 			}
 			debug.SetTraceback("crash") // by a signal: the exit status of a crash would be that of a broken file
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
-			server, c, err := o.prepare()
-			if errors.Is(err, control.ErrRunning) {
-				return failed(err)
-			}
+			server, c, err := o.prepare(cmd.Context(), log)
 			if err != nil {
-				o.shut(cmd.Context(), log)
 				return err
 			}
 			defer server.Close()
@@ -50,18 +46,30 @@ func runCommand(o *options) *cobra.Command {
 	}
 }
 
-// prepare takes the control socket, which only one daemon can, reads the peers
-// file, and makes sure that the host has what is needed: before anything is done.
-func (o *options) prepare() (*control.Server, *peers.Config, error) {
+// prepare takes the control socket, which only one daemon can; closes what was
+// protected last; reads the peers file, and makes sure that the host has what is
+// needed. Nothing else is done before.
+func (o *options) prepare(ctx context.Context, log *slog.Logger) (*control.Server, *peers.Config, error) {
 	server, err := control.Listen(o.socket)
+	if errors.Is(err, control.ErrRunning) {
+		return nil, nil, failed(err)
+	}
+	closed := o.shut(ctx, log)
 	if err != nil {
 		return nil, nil, failed(err)
 	}
 	c, err := o.loadFit()
-	if err != nil {
-		server.Close()
+	if err == nil {
+		return server, c, nil
 	}
-	return server, c, misconfigured(err)
+	server.Close()
+	if closed > 0 {
+		log.Warn("not starting; SMTP with the peers of the last good file is in their tunnels or waits", "addresses", closed)
+	}
+	if linux.Passing(err) {
+		return nil, nil, failed(err)
+	}
+	return nil, nil, misconfigured(err)
 }
 
 // loadFit reads the peers file, and refuses one that asks for what this host
@@ -74,28 +82,18 @@ func (o *options) loadFit() (*peers.Config, error) {
 	return c, err
 }
 
-// shut closes what the last good peers file protected: a daemon that cannot
-// start must leave nothing in clear that was protected before, say, a reboot.
-func (o *options) shut(ctx context.Context, log *slog.Logger) {
+// shut closes what the last good peers file protected, and says how many
+// addresses that are. It comes before all that can fail, hang or crash: after a
+// reboot nothing else closes them.
+func (o *options) shut(ctx context.Context, log *slog.Logger) (addresses int) {
 	s, err := peers.LoadSelectors(o.selectors)
-	if err == nil && len(s.Addresses) == 0 {
-		return
-	}
-	if err == nil {
+	if err == nil && len(s.Addresses) > 0 {
 		err = tunnel.Shut(ctx, linux.NewReader(log), s)
 	}
 	if err != nil {
 		log.Error("closing what was protected", "error", err)
-		return
 	}
-	log.Warn("not starting; SMTP with the peers of the last good file is in their tunnels or waits", "addresses", len(s.Addresses))
-}
-
-// remember saves what c protects, for a start that cannot read the peers file.
-func (o *options) remember(c *peers.Config, log *slog.Logger) {
-	if err := c.Selectors().Save(o.selectors); err != nil {
-		log.Warn("a broken peers file at the next boot will leave mail in clear", "error", err)
-	}
+	return len(s.Addresses)
 }
 
 // runDaemon runs loop, socket and signals until ctx ends or one of them fails.
@@ -104,16 +102,11 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 	defer kernel.Close()
 	systemd := newNotifier()
 	loop := tunnel.New(tunnel.Loop{
-		System: kernel,
-		Load: func() (*peers.Config, error) {
-			c, err := o.loadFit()
-			if err == nil {
-				o.remember(c, log)
-			}
-			return c, err
-		},
-		Lookup: lookup,
-		Log:    log,
+		System:   kernel,
+		Load:     o.loadFit,
+		Lookup:   lookup,
+		Log:      log,
+		Remember: func(s peers.Selectors) error { return s.Save(o.selectors) },
 		Ready: func() {
 			log.Info("ready: SMTP with peers is in the tunnel or not on the wire")
 			systemd.ready()
@@ -122,7 +115,6 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 		AliveEvery: systemd.every,
 		Tell:       systemd.tell,
 	}, c)
-	o.remember(c, log)
 	log.Info("starting", "version", version(), "peers", len(c.Peers), "public_key", c.Host.PrivateKey.Public())
 
 	ctx, stop := context.WithCancel(ctx)

@@ -73,7 +73,11 @@ func (o *options) notRunning(cmd *cobra.Command, err error) error {
 			}
 		}
 	}
-	return failed(fmt.Errorf("%w; the protection stands: SMTP with %d addresses of peers waits", err, len(closedTo(have))))
+	what := "waits"
+	if have.Link.Backend == peers.Kernel && have.Link.Up {
+		what = "goes on through the kernel's WireGuard"
+	}
+	return failed(fmt.Errorf("%w; the protection stands: SMTP with %d addresses of peers %s", err, len(closedTo(have)), what))
 }
 
 // closedTo returns the addresses that something of ours stands for.

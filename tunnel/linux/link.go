@@ -115,7 +115,10 @@ func isLoose(index int) (bool, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
 	req.AddData(msg)
 	replies, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
-	if err != nil || len(replies) == 0 {
+	if err == nil && len(replies) == 0 {
+		err = unix.ENODEV
+	}
+	if err != nil {
 		return false, fmt.Errorf("reading the link's reverse path filter: %w", err)
 	}
 	data := replies[0][msg.Len():]

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"postroad/peers"
 	"postroad/tunnel/userspace"
@@ -21,6 +22,16 @@ var errNoWireGuard = errors.New("the kernel has no WireGuard: use Linux 5.6 or n
 // nothing. It tries instead of guessing from versions, and leaves nothing behind.
 func Missing(b peers.Backend) error {
 	return errors.Join(missingTables(), missingRules(), missingBackend(b))
+}
+
+// Passing says whether an error may be gone at the next try, unlike a lack.
+func Passing(err error) bool {
+	for _, passing := range []error{unix.ENOMEM, unix.ENOBUFS, unix.EMFILE, unix.ENFILE, unix.EINTR, unix.EAGAIN, unix.EIO, netlink.ErrDumpInterrupted} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
 }
 
 func missingTables() error {
