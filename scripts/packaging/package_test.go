@@ -273,6 +273,7 @@ func TestMaintainerScripts(t *testing.T) {
 	need(t, "dpkg-deb", "rpm", "shellcheck")
 	deb, rpm := filepath.Join(packages(t), debName("amd64")), filepath.Join(packages(t), rpmName("x86_64"))
 	scripts := map[string]string{
+		"rpm prein":  run(t, "rpm", "-qp", "--qf", "%{PREIN}", rpm),
 		"rpm postin": run(t, "rpm", "-qp", "--qf", "%{POSTIN}", rpm),
 		"rpm preun":  run(t, "rpm", "-qp", "--qf", "%{PREUN}", rpm),
 		"rpm postun": run(t, "rpm", "-qp", "--qf", "%{POSTUN}", rpm),

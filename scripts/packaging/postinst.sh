@@ -12,6 +12,11 @@ abort-*) exit 0 ;;
 1) when=first ;;
 esac
 
+# RPM renames an edited file when it removes a package; the peers in it were protected and are to be again.
+if [ $when = first ] && [ -z "$deb" ] && [ -e $etc/postroad.toml.rpmsave ]; then
+	mv -f $etc/postroad.toml.rpmsave $etc/postroad.toml
+	say "$etc/postroad.toml is the one of the package that was removed"
+fi
 provide
 make_key /usr/sbin/postroad || {
 	say "making the private key $key failed"
@@ -20,9 +25,6 @@ make_key /usr/sbin/postroad || {
 start_at_boot $when
 start $when
 leave_link
-if [ -e /usr/local/sbin/postroad ]; then
-	say "/usr/local has a postroad of scripts/install, which goes before this package's: scripts/install --uninstall removes it"
-fi
 if [ $when = first ]; then
 	say "next: give the peer's operator this host's public key, put the peer into $etc/postroad.toml,"
 	say "open UDP port 51825, then: systemctl reload postroad; postroad status"

@@ -87,7 +87,10 @@ stop() {
 		invoke stop 2>/dev/null || true
 		systemctl --quiet reset-failed postroad.service 2>/dev/null || true
 	fi
-	[ -x "$1" ] || return 0
+	if [ ! -x "$1" ]; then
+		say "$1 is missing: what stands in the kernel stays until the next boot, and SMTP with peers waits"
+		return 0
+	fi
 	"$1" down || say "taking the protection away failed: SMTP with peers may wait until the next boot"
 }
 
