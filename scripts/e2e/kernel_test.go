@@ -40,6 +40,11 @@ func TestKernelCarriesMailWithoutDaemon(t *testing.T) {
 			deliver(ctx, t, bravo, r.Bravo, "bob", alpha, r.Alpha, "alice", v6, 25)
 		})
 	}
+	_, err := r.alpha.Command(ctx, "status")
+	exitStatus(t, err, 1)
+	if !strings.Contains(fmt.Sprint(err), "goes on through the kernel's WireGuard") {
+		t.Errorf("status without the daemon says %v", err)
+	}
 	out, err := r.alpha.Command(ctx, "plan")
 	must(t, err)
 	if out != "nothing to change\n" {
@@ -81,6 +86,14 @@ func TestKernelTransferDoesNotStall(t *testing.T) {
 				must(t, more(ctx, r, begin+uint64(n+1)*10<<20, time.Minute))
 				must(t, victim.Signal(signal))
 				_ = victim.Wait(ctx) // how it ends is not the question here
+				if n == 0 {          // a start that fails closes nothing that is in the tunnel
+					good, err := victim.Site.ReadFile(lab.PeersFile)
+					must(t, err)
+					must(t, victim.Write("[host]\nmtu = 1"))
+					_, err = victim.Command(ctx, "run")
+					exitStatus(t, err, 2)
+					must(t, victim.Site.WriteFile(lab.PeersFile, good, 0o644))
+				}
 				must(t, more(ctx, r, sealedBytes(ctx, t, r)+1<<20, time.Second))
 				must(t, victim.Start(ctx))
 			}

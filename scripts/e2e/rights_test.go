@@ -185,11 +185,13 @@ func TestBrokenAtBootLeavesClosed(t *testing.T) {
 	good, err := l.Alpha.ReadFile(lab.PeersFile)
 	must(t, err)
 	listen(ctx, t, l.Bravo, "25")
+	listen(ctx, t, l.Bravo, "4000")
 	must(t, alpha.Start(ctx))
 	must(t, alpha.Kill())
 	for name, damage := range map[string]string{
 		"a broken file": "echo mtu = 1 >>" + lab.PeersFile,
 		"no file":       "rm " + lab.PeersFile,
+		"a pipe":        "rm " + lab.PeersFile + "; mkfifo " + lab.PeersFile, // which nobody writes into
 		"no key":        "mv /etc/postroad/private.key /root/",
 		"an open key":   "chmod 644 /etc/postroad/private.key",
 	} {
@@ -204,7 +206,12 @@ func TestBrokenAtBootLeavesClosed(t *testing.T) {
 			if !strings.Contains(fmt.Sprint(err), "of the last good file") {
 				t.Errorf("does not say what is closed: %v", err)
 			}
-			none := watch(ctx, t, l)
+			// Alpha's packets alone: bravo has no postroad, and closes the control's connections.
+			c, err := l.Router.Capture(ctx, l.Alpha.Link.RouterInterface, fmt.Sprintf("tcp and (port 25 or port 4000) and (src host %s or src host %s)", l.Alpha.IPv4, l.Alpha.IPv6))
+			must(t, err)
+			if !reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "4000") {
+				t.Error("another port is closed, too")
+			}
 			if reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "25") || reach(ctx, l.Alpha, l.Bravo.IPv6.String(), "25") {
 				t.Error("SMTP flows")
 			}
@@ -212,7 +219,13 @@ func TestBrokenAtBootLeavesClosed(t *testing.T) {
 			if reach(ctx, l.Alpha, l.Bravo.IPv4.String(), "25") || reach(ctx, l.Alpha, l.Bravo.IPv6.String(), "25") {
 				t.Error("SMTP flows without the guard")
 			}
-			none()
+			must(t, c.Stop(ctx))
+			clear, err := c.Count(ctx, "port 25")
+			must(t, err)
+			if control, err := c.Count(ctx, "port 4000"); err != nil || control == 0 || clear > 0 {
+				t.Errorf("%d packets of SMTP in clear, %d of the control (%v)", clear, control, err)
+			}
+			run(ctx, t, l.Alpha.Host, "rm", "-f", lab.PeersFile)
 			must(t, l.Alpha.WriteFile(lab.PeersFile, good, 0o644))
 			run(ctx, t, l.Alpha.Host, "sh", "-c", "mv /root/private.key /etc/postroad/ 2>/dev/null; chmod 600 /etc/postroad/private.key")
 		})

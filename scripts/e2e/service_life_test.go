@@ -195,6 +195,7 @@ func TestServiceWithNftables(t *testing.T) {
 // good one protected is closed, also after a reboot.
 func TestServiceWithBrokenFile(t *testing.T) {
 	ctx, s := newService(t)
+	s.hammered(ctx, t)
 	s.boot(ctx, t)
 	s.protected(ctx, t)
 	must(t, s.m.WriteFile(lab.PeersFile, []byte("[host]\nmtu = 1\n"), 0o644))

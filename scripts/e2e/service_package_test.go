@@ -76,7 +76,7 @@ func (s *service) becomeRPM(ctx context.Context, t *testing.T) {
 // upgrade installs the newer package while the service runs.
 func (s *service) upgrade(ctx context.Context, t *testing.T, kind string) {
 	t.Helper()
-	words := map[string][]string{"deb": {"dpkg", "-i", "/root/new.deb"}, "rpm": {"rpm", "-U", "--nodeps", "/root/new.rpm"}}[kind]
+	words := map[string][]string{"deb": {"dpkg", "--force-confold", "-i", "/root/new.deb"}, "rpm": {"rpm", "-U", "--nodeps", "/root/new.rpm"}}[kind]
 	pid := s.pid(ctx, t)
 	if out := run(ctx, t, s.m.Host, "postroad", "version"); !strings.Contains(out, "9.0.1") {
 		t.Errorf("before the upgrade it is %s", out)
@@ -188,7 +188,7 @@ func TestServiceInstallScript(t *testing.T) {
 // the daemon; a package is installed all the same.
 func TestServiceWithoutSystemd(t *testing.T) {
 	ctx, s := newService(t)
-	_, err := s.disk.Run(ctx, "sh", "-c", "dpkg -i /root/new.deb && postroad check && test -L /etc/systemd/system/sysinit.target.wants/postroad.service")
+	_, err := s.disk.Run(ctx, "sh", "-c", "dpkg --force-confold -i /root/new.deb && postroad check && test -L /etc/systemd/system/sysinit.target.wants/postroad.service")
 	must(t, err)
 
 	h := s.Charlie.Host // whose /usr is the machine's
@@ -200,6 +200,9 @@ func TestServiceWithoutSystemd(t *testing.T) {
 			t.Errorf("does not say %q:\n%s", want, out)
 		}
 	}
+	if _, err := h.Run(ctx, "test", "-e", "/var/lib/postroad"); err == nil {
+		t.Error("the lab has made the folder for the daemon's memory: this shows nothing")
+	}
 	charlie := &lab.Postroad{Site: s.Charlie}
 	must(t, charlie.Write("[host]", s.bravo.Block()))
 	p, err := h.Start("/usr/local/sbin/postroad", "run")
@@ -208,6 +211,7 @@ func TestServiceWithoutSystemd(t *testing.T) {
 	if out := install(); !strings.Contains(out, "please restart it") {
 		t.Errorf("does not say that the old daemon runs on:\n%s", out)
 	}
+	run(ctx, t, h, "test", "-s", "/var/lib/postroad/selectors.json") // no systemd made the folder
 	if out := install("--purge"); !strings.Contains(out, "IN CLEAR") {
 		t.Errorf("--purge says:\n%s", out)
 	}

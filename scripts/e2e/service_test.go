@@ -128,17 +128,25 @@ func (s *service) protected(ctx context.Context, t *testing.T) {
 // pid is that of the service's main process, in the machine.
 func (s *service) pid(ctx context.Context, t *testing.T) string { return s.show(ctx, t, "MainPID") }
 
-// packages are built once: two versions for Debian and for others.
+// buildPackages makes two versions, each for Debian and for others, of a copy of
+// the source: the newer one has another peers file.
+const buildPackages = `set -e
+mkdir $1/source
+tar -C ../.. --exclude ./.git --exclude ./.cache -cf - . | tar -C $1/source -xf -
+cd $1/source
+export ARCHS=amd64 SOURCE_DATE_EPOCH=1700000000
+VERSION=9.0.1 scripts/package --out $1/old
+echo '# a newer one' >>peers/reference.toml
+VERSION=9.0.2 scripts/package --out $1/new
+rm -rf $1/source`
+
+// packages are built once.
 var packages = sync.OnceValues(func() (folder string, err error) {
 	if folder, err = os.MkdirTemp("", "postroad-packages"); err != nil {
 		return "", err
 	}
-	for version, name := range map[string]string{"9.0.1": "old", "9.0.2": "new"} {
-		build := exec.Command("../package", "--out", filepath.Join(folder, name))
-		build.Env = append(os.Environ(), "VERSION="+version, "ARCHS=amd64")
-		if out, err := build.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("building packages: %w: %s", err, out)
-		}
+	if out, err := exec.Command("bash", "-c", buildPackages, "bash", folder).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building packages: %w: %s", err, out)
 	}
 	return folder, nil
 })

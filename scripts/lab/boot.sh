@@ -12,8 +12,8 @@ mount --move /run /etc
 for dir in /home /root /run /var; do mount -t tmpfs -o mode=755 tmpfs $dir; done
 
 mkdir -p /run/bin /run/lock /run/postroad /run/wireguard
-mkdir -p /var/cache /var/lib/postroad /var/log /var/mail /var/spool/postfix /var/tmp
-chmod 700 /root /var/lib/postroad
+mkdir -p /var/cache /var/lib /var/log /var/mail /var/spool/postfix /var/tmp
+chmod 700 /root
 chmod 1777 /run/lock /var/tmp
 chgrp mail /var/mail
 chmod 2775 /var/mail
