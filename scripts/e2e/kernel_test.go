@@ -65,53 +65,60 @@ func TestKernelCarriesMailWithoutDaemon(t *testing.T) {
 	none()
 }
 
-// A running transfer of 100 MB does not notice that a daemon is killed, and then
-// stopped, and started again each time: of either side, and it arrives unaltered.
+// A running transfer of 100 MB does not notice that the daemons of both sides are
+// killed, fail to start, are started, stopped and started again; it arrives
+// unaltered.
 func TestKernelTransferDoesNotStall(t *testing.T) {
 	needKernel(t)
 	ctx, r := newRoad(t)
 	large := []string{"message_size_limit = 0", "smtp_tls_security_level = none", lab.PreferIPv4}
 	alpha, bravo := postfix(ctx, t, r.Alpha, large...), postfix(ctx, t, r.Bravo, large...)
-	body := largeBody(100 << 20)
+	body, begin := largeBody(100<<20), sealedBytes(ctx, t, r)
 	none := watch(ctx, t, r.Standard)
-	for _, victim := range []*lab.Postroad{r.alpha, r.bravo} {
-		t.Run(victim.Site.Name, func(t *testing.T) {
-			c, err := r.Router.Capture(ctx, r.Bravo.Link.RouterInterface,
-				fmt.Sprintf("src host %s and udp port %d and greater 1000", r.Alpha.IPv4, lab.TunnelPort))
-			must(t, err)
-			marker, begin := "large-"+victim.Site.Name, sealedBytes(ctx, t, r)
-			id, err := alpha.Send(ctx, "alice@alpha.example", "bob@bravo.example", marker, body)
-			must(t, err)
-			for n, signal := range []unix.Signal{unix.SIGKILL, unix.SIGTERM} {
-				must(t, more(ctx, r, begin+uint64(n+1)*10<<20, time.Minute))
-				must(t, victim.Signal(signal))
-				_ = victim.Wait(ctx) // how it ends is not the question here
-				if n == 0 {          // a start that fails closes nothing that is in the tunnel
-					good, err := victim.Site.ReadFile(lab.PeersFile)
-					must(t, err)
-					must(t, victim.Write("[host]\nmtu = 1"))
-					_, err = victim.Command(ctx, "run")
-					exitStatus(t, err, 2)
-					must(t, victim.Site.WriteFile(lab.PeersFile, good, 0o644))
-				}
-				must(t, more(ctx, r, sealedBytes(ctx, t, r)+1<<20, time.Second))
-				must(t, victim.Start(ctx))
-			}
-			if sealedBytes(ctx, t, r) > begin+100<<20 {
-				t.Error("the mail was through before all was done")
-			}
-			wantUnaltered(ctx, t, alpha, bravo, id, marker, body)
-			must(t, c.Stop(ctx))
-			gap, err := c.LargestGap(ctx)
-			must(t, err)
-			t.Logf("figure: kernel backend, kill -9, stop and starts on %s during a transfer: the largest gap between two packets is %s",
-				victim.Site.Name, gap.Round(time.Millisecond))
-			if gap > time.Second {
-				t.Errorf("the transfer stalled for %s", gap)
-			}
-		})
+	c, err := r.Router.Capture(ctx, r.Bravo.Link.RouterInterface,
+		fmt.Sprintf("src host %s and udp port %d and greater 1000", r.Alpha.IPv4, lab.TunnelPort))
+	must(t, err)
+	id, err := alpha.Send(ctx, "alice@alpha.example", "bob@bravo.example", "large", body)
+	must(t, err)
+	through := func(bytes uint64) { // and so it goes on, each time
+		t.Helper()
+		must(t, more(ctx, r, sealedBytes(ctx, t, r)+bytes, 10*time.Second))
 	}
+	for _, victim := range []*lab.Postroad{r.alpha, r.bravo} {
+		for _, signal := range []unix.Signal{unix.SIGKILL, unix.SIGTERM} {
+			through(5 << 20)
+			must(t, victim.Signal(signal))
+			_ = victim.Wait(ctx) // how it ends is not the question here
+			through(1 << 20)
+			failToStart(ctx, t, victim)
+			through(1 << 20)
+			must(t, victim.Start(ctx))
+		}
+	}
+	if sealedBytes(ctx, t, r) > begin+100<<20 {
+		t.Error("the mail was through before all was done")
+	}
+	wantUnaltered(ctx, t, alpha, bravo, id, "large", body)
+	must(t, c.Stop(ctx))
 	none()
+	gap, err := c.LargestGap(ctx)
+	must(t, err)
+	t.Logf("figure: kernel backend, a transfer while both daemons are killed, stopped and started: the largest gap between two packets is %s",
+		gap.Round(time.Millisecond))
+	if gap > time.Second {
+		t.Errorf("the transfer stalled for %s", gap)
+	}
+}
+
+// failToStart starts a daemon with a broken file.
+func failToStart(ctx context.Context, t *testing.T, p *lab.Postroad) {
+	t.Helper()
+	good, err := p.Site.ReadFile(lab.PeersFile)
+	must(t, err)
+	must(t, p.Write("[host]\nmtu = 1"))
+	_, err = p.Command(ctx, "run")
+	exitStatus(t, err, 2)
+	must(t, p.Site.WriteFile(lab.PeersFile, good, 0o644))
 }
 
 // From one backend to the other and back, as the file says, while SMTP is being
