@@ -139,7 +139,7 @@ func TestUserspaceMissingTUN(t *testing.T) {
 	needUserspace(t)
 	ctx, l, _ := newHalfRoad(t)
 	snapshot := func() string {
-		return run(ctx, t, l.Alpha.Host, "sh", "-c", "ip rule; ip route show table all; ip -6 route show table all; nft list ruleset; ip link; ls /var/lib/postroad")
+		return run(ctx, t, l.Alpha.Host, "sh", "-c", "ip rule; ip route show table all; ip -6 route show table all; nft list ruleset; ip link; ls -R /var/lib")
 	}
 	before := snapshot()
 	run(ctx, t, l.Alpha.Host, "mount", "-t", "tmpfs", "tmpfs", "/dev/net")
