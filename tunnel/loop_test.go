@@ -300,11 +300,15 @@ func TestPaceUnderStorm(t *testing.T) {
 // not all is well: to who reloads, and in status, until it can.
 func TestLoopSaysThatItForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var kept []peers.Selectors
-		full := errors.New("disk full")
+		disk := errors.New("disk full")
+		full := disk
 		r := start(t, func(r *rig) {
 			r.prepare = func(l *Loop) {
 				l.Remember = func(s peers.Selectors) error {
+					mu.Lock()
+					defer mu.Unlock()
 					if full == nil {
 						kept = append(kept, s)
 					}
@@ -317,13 +321,15 @@ func TestLoopSaysThatItForgets(t *testing.T) {
 		if r.ready.Load() != 1 {
 			t.Error("not ready")
 		}
-		if err := r.Reload(t.Context()); !errors.Is(err, full) {
+		if err := r.Reload(t.Context()); !errors.Is(err, disk) {
 			t.Errorf("reload: %v", err)
 		}
 		if s, err := r.Status(t.Context()); err != nil || s.Well() || !strings.Contains(s.Problem, "disk full") {
 			t.Errorf("status hides it: %+v, %v", s, err)
 		}
+		mu.Lock()
 		full = nil
+		mu.Unlock()
 		time.Sleep(interval)
 		settle()
 		if s, err := r.Status(t.Context()); err != nil || s.Problem != "" {
@@ -331,6 +337,8 @@ func TestLoopSaysThatItForgets(t *testing.T) {
 		}
 		time.Sleep(10 * interval)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(kept) != 1 || !slices.Equal(kept[0].Addresses, pool[:1]) {
 			t.Errorf("kept %v", kept)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,29 +69,29 @@ func TestShutOfNothingDoesNothing(t *testing.T) {
 // or a step never ends, nobody does.
 func TestHungLoopIsNotAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fed := 0
-		r := start(t, func(r *rig) { r.prepare = func(l *Loop) { l.Alive, l.AliveEvery = func() { fed++ }, time.Second } })
+		var fed atomic.Int32
+		r := start(t, func(r *rig) { r.prepare = func(l *Loop) { l.Alive, l.AliveEvery = func() { fed.Add(1) }, time.Second } })
 		settle()
-		before := fed
+		before := fed.Load()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := fed - before; got < 59 || got > 70 {
+		if got := fed.Load() - before; got < 59 || got > 70 {
 			t.Errorf("said %d times in a minute that it is alive, want once a second", got)
 		}
 		release := make(chan struct{})
 		r.fake.hang(release)
 		r.Poke()
 		settle()
-		before = fed
+		before = fed.Load()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if fed != before {
+		if fed.Load() != before {
 			t.Error("says that it is alive, and hangs")
 		}
 		close(release)
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if fed == before {
+		if fed.Load() == before {
 			t.Error("does not say that it is alive again")
 		}
 	})
@@ -97,13 +99,22 @@ func TestHungLoopIsNotAlive(t *testing.T) {
 
 func TestLoopTellsHowMailIsProtected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var told []string
 		r := start(t, func(r *rig) {
 			r.fake.observed = errors.New("no nft\nno rules")
-			r.prepare = func(l *Loop) { l.Tell = func(words string) { told = append(told, words) } }
+			r.prepare = func(l *Loop) {
+				l.Tell = func(words string) {
+					mu.Lock()
+					defer mu.Unlock()
+					told = append(told, words)
+				}
+			}
 		})
 		wantTold := func(want string) {
 			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
 			if len(told) == 0 || !strings.Contains(told[len(told)-1], want) {
 				t.Errorf("told %q, want %q", told, want)
 			}
