@@ -42,6 +42,15 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
+// needBackend ends a test of one backend where another one is tested. The test
+// command leaves such tests out by name, and takes a skip for a failure.
+func needBackend(t *testing.T, want string) {
+	t.Helper()
+	if got := lab.Backend(); got != want {
+		t.Skipf("POSTROAD_BACKEND is %s, not %s", got, want)
+	}
+}
+
 // rounds is how often to try something: less often on a machine that is slow.
 func rounds(n int) int { return max(1, n/min(3, int(lab.Patience()))) }
 

@@ -17,18 +17,10 @@ import (
 // The tests named TestKernel are for the kernel's WireGuard, and so for a
 // machine that has it: scripts/kerneltest runs them in a virtual one.
 
-// needKernel ends a test of the kernel's backend where that is not what is tested.
-func needKernel(t *testing.T) {
-	t.Helper()
-	if lab.Backend() != "kernel" {
-		t.Skip("POSTROAD_BACKEND is not kernel")
-	}
-}
-
 // Mail goes on while daemons are dead, both ways, in the sessions that there
 // were; a daemon that comes back finds nothing to do and disturbs nothing.
 func TestKernelCarriesMailWithoutDaemon(t *testing.T) {
-	needKernel(t)
+	needBackend(t, "kernel")
 	ctx, r := newRoad(t)
 	alpha, bravo := postfix(ctx, t, r.Alpha), postfix(ctx, t, r.Bravo)
 	none := watch(ctx, t, r.Standard)
@@ -69,7 +61,7 @@ func TestKernelCarriesMailWithoutDaemon(t *testing.T) {
 // killed, fail to start, are started, stopped and started again; it arrives
 // unaltered.
 func TestKernelTransferDoesNotStall(t *testing.T) {
-	needKernel(t)
+	needBackend(t, "kernel")
 	ctx, r := newRoad(t)
 	large := []string{"message_size_limit = 0", "smtp_tls_security_level = none", lab.PreferIPv4}
 	alpha, bravo := postfix(ctx, t, r.Alpha, large...), postfix(ctx, t, r.Bravo, large...)
@@ -124,7 +116,7 @@ func failToStart(ctx context.Context, t *testing.T, p *lab.Postroad) {
 // From one backend to the other and back, as the file says, while SMTP is being
 // tried: nothing is in clear.
 func TestKernelChangesBackend(t *testing.T) {
-	needKernel(t)
+	needBackend(t, "kernel")
 	ctx, r := newRoad(t)
 	none := watch(ctx, t, r.Standard)
 	stop := hammer(ctx, t, r.Standard)
@@ -141,7 +133,7 @@ func TestKernelChangesBackend(t *testing.T) {
 // A kernel that gets its WireGuard later, say after an upgrade: until then the
 // daemon does it itself and says so, and the next start takes the kernel's.
 func TestKernelModuleAppears(t *testing.T) {
-	needKernel(t)
+	needBackend(t, "kernel")
 	restore := withoutModule(t, "wireguard")
 	ctx, r := newLab(t)
 	alpha, err := r.Alpha.Postroad(ctx, binary)
@@ -208,7 +200,7 @@ func machine(t *testing.T, words ...string) {
 // A link of ours is known whatever it is called, and none is left over; one that
 // only bears the name is left alone.
 func TestKernelLinksAreKnownByTheirGroup(t *testing.T) {
-	needKernel(t)
+	needBackend(t, "kernel")
 	ctx, l, alpha := newHalfRoad(t)
 	must(t, alpha.Start(ctx))
 	must(t, alpha.Kill())
@@ -239,7 +231,7 @@ func TestKernelLinksAreKnownByTheirGroup(t *testing.T) {
 
 // What a daemon with ten peers weighs.
 func TestKernelMemory(t *testing.T) {
-	needKernel(t)
+	needBackend(t, "kernel")
 	ctx, l, alpha := newHalfRoad(t)
 	var blocks []string
 	for i := range 10 {

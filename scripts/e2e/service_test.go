@@ -33,9 +33,7 @@ type service struct {
 // leaves it switched off.
 func newService(t *testing.T) (context.Context, *service) {
 	t.Helper()
-	if lab.Backend() != "userspace" {
-		t.Skip("POSTROAD_BACKEND is not userspace")
-	}
+	needBackend(t, "userspace")
 	ctx, l := newLab(t)
 	if err := lab.CheckMachine(); err != nil {
 		if os.Getenv(mustRun) != "" {

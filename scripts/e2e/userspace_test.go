@@ -12,18 +12,9 @@ import (
 // The tests named TestUserspace are for WireGuard within the daemon, with which
 // mail waits while that is down.
 
-// needUserspace ends a test of the userspace backend where that is not what is
-// tested.
-func needUserspace(t *testing.T) {
-	t.Helper()
-	if lab.Backend() != "userspace" {
-		t.Skip("POSTROAD_BACKEND is not userspace")
-	}
-}
-
 // A UAPI socket that somebody deletes is made again, with the link.
 func TestUserspaceDeletedDeviceSocketIsRepaired(t *testing.T) {
-	needUserspace(t)
+	needBackend(t, "userspace")
 	ctx, r := newRoad(t)
 	run(ctx, t, r.Alpha.Host, "rm", "/run/wireguard/postroad0.sock")
 	must(t, r.alpha.Write("[host]\nmtu = 1400", r.bravo.Block()))
@@ -37,7 +28,7 @@ func TestUserspaceDeletedDeviceSocketIsRepaired(t *testing.T) {
 // While a daemon is dead its mail waits, with a reason, and is delivered when it
 // is back; nothing is in clear and nothing is lost.
 func TestUserspaceMailWaitsWhileDaemonIsDead(t *testing.T) {
-	needUserspace(t)
+	needBackend(t, "userspace")
 	ctx, r := newRoad(t)
 	alpha, bravo := postfix(ctx, t, r.Alpha), postfix(ctx, t, r.Bravo)
 	none := watch(ctx, t, r.Standard)
@@ -64,7 +55,7 @@ func TestUserspaceMailWaitsWhileDaemonIsDead(t *testing.T) {
 // 100 MB in one mail, while the daemon of either side is killed and started
 // again: the connection goes on within a second, and the mail arrives unaltered.
 func TestUserspaceLargeMailSurvivesKill(t *testing.T) {
-	needUserspace(t)
+	needBackend(t, "userspace")
 	ctx, r := newRoad(t)
 	large := []string{"message_size_limit = 0", "smtp_tls_security_level = none", lab.PreferIPv4}
 	alpha, bravo := postfix(ctx, t, r.Alpha, large...), postfix(ctx, t, r.Bravo, large...)
@@ -95,7 +86,7 @@ func TestUserspaceLargeMailSurvivesKill(t *testing.T) {
 // A start is over soon, on a host that has nothing of ours yet: the guard stands,
 // and so does all else. The best of three counts, as others use the machine too.
 func TestUserspaceStartIsFast(t *testing.T) {
-	needUserspace(t)
+	needBackend(t, "userspace")
 	ctx, l, alpha := newHalfRoad(t)
 	took := time.Hour
 	for range 3 {
@@ -114,7 +105,7 @@ func TestUserspaceStartIsFast(t *testing.T) {
 // Where the kernel has no WireGuard and the file asks for it, all stays as it was,
 // and the reason is told.
 func TestUserspaceGoesToKernelWhereItCan(t *testing.T) {
-	needUserspace(t)
+	needBackend(t, "userspace")
 	ctx, r := newRoad(t)
 	none := watch(ctx, t, r.Standard)
 	_, kernelErr := r.Charlie.Run(ctx, "ip", "link", "add", "probe0", "type", "wireguard")
@@ -136,7 +127,7 @@ func TestUserspaceGoesToKernelWhereItCan(t *testing.T) {
 // A host without TUN, or with one that the daemon may not use, is told so in one
 // line, and nothing is done. scripts/vm/missing takes kernel modules away.
 func TestUserspaceMissingTUN(t *testing.T) {
-	needUserspace(t)
+	needBackend(t, "userspace")
 	ctx, l, _ := newHalfRoad(t)
 	snapshot := func() string {
 		return run(ctx, t, l.Alpha.Host, "sh", "-c", "ip rule; ip route show table all; ip -6 route show table all; nft list ruleset; ip link; ls -R /var/lib")
