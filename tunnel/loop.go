@@ -38,6 +38,7 @@ const (
 	shortInterval = 5 * time.Second        // the same while a peer does not answer
 	minGap        = 5 * time.Millisecond   // between two passes
 	maxGap        = 250 * time.Millisecond // between two passes under a storm of events
+	callInterval  = 90 * time.Second       // between calls to a peer that does not answer: REKEY_ATTEMPT_TIME, when WireGuard gives up
 	watchBackoff  = 500 * time.Millisecond // after watching broke off
 	minBackoff    = 100 * time.Millisecond // after a failed pass
 	maxBackoff    = 3 * time.Second        // after many: what is mended is taken up soon

@@ -158,6 +158,37 @@ func TestLoopLooksEvenIfNothingHappens(t *testing.T) {
 	})
 }
 
+func TestLoopCallsWhoDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		settle()
+		greetings := func() (n int) {
+			r.fake.mu.Lock()
+			defer r.fake.mu.Unlock()
+			for _, s := range r.fake.done {
+				if _, ok := s.(GreetPeer); ok {
+					n++
+				}
+			}
+			return n
+		}
+		before := greetings()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := greetings() - before; n < 6 || n > 7 {
+			t.Errorf("spoke to a silent peer %d times in ten minutes", n)
+		}
+		r.fake.damage(func(s *State) { s.Device.Peers[0].LastHandshake = time.Now() })
+		settle()
+		before = greetings()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := greetings() - before; n != 0 {
+			t.Errorf("spoke to a peer that has answered %d times", n)
+		}
+	})
+}
+
 func TestLoopStopsAtFailedStepAndTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, func(r *rig) { r.fake.failAt = 3 })

@@ -22,6 +22,7 @@ type memory struct {
 	since      time.Time
 	sent       int64
 	unanswered bool
+	called     time.Time // when we spoke to it last, as far as the loop had a part in it
 }
 
 // update completes what Judge found and logs every change.
@@ -31,7 +32,7 @@ func (t *tracker) update(all []PeerStatus, now time.Time) {
 		s := &all[i]
 		m := t.peers[s.PublicKey]
 		if m == nil {
-			m = &memory{sent: s.Sent}
+			m = &memory{sent: s.Sent, called: now} // a plan has greeted it
 		}
 		m.notice(s, now)
 		if m.state != s.State {
@@ -56,6 +57,18 @@ func (m *memory) notice(s *PeerStatus, now time.Time) {
 	if m.unanswered && s.State == Idle {
 		s.State, s.Reason = Blocked, "handshakes are not answered"
 	}
+}
+
+// unheard returns the peers that do not answer and are to be spoken to again,
+// and takes it that they are.
+func (t *tracker) unheard(now time.Time) map[peers.PublicKey]bool {
+	due := map[peers.PublicKey]bool{}
+	for key, m := range t.peers {
+		if (m.state == Waiting || m.unanswered) && now.Sub(m.called) >= callInterval {
+			m.called, due[key] = now, true
+		}
+	}
+	return due
 }
 
 func (t *tracker) logChange(m *memory, s *PeerStatus) {

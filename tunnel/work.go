@@ -101,8 +101,25 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 	if err == nil {
 		now := time.Now()
 		l.tracker.update(Judge(l.config, have, want, now), now)
+		err = l.callUnheard(ctx, have.Link.Up, want, now)
 	}
 	return steps, errors.Join(doErr, err)
+}
+
+// callUnheard speaks again to the peers that do not answer: whichever side is
+// mended, they meet without mail having to come first, and a look at the wire
+// shows what each of them says.
+func (l *Loop) callUnheard(ctx context.Context, up bool, want State, now time.Time) (err error) {
+	if !up {
+		return nil
+	}
+	due := l.tracker.unheard(now)
+	for _, p := range want.Device.Peers {
+		if due[p.PublicKey] && p.Endpoint.IsValid() {
+			err = errors.Join(err, l.System.Do(ctx, GreetPeer{want.Link.Name, p}))
+		}
+	}
+	return err
 }
 
 func (l *Loop) alive() {
