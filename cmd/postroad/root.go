@@ -35,7 +35,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&o.socket, "socket", control.DefaultSocket, "the daemon's control `socket`")
 	root.PersistentFlags().StringVar(&o.selectors, "selectors", peers.DefaultSelectorsFile,
 		"the `file` in which the daemon remembers what it protects")
-	root.AddCommand(runCommand(o), checkCommand(o), planCommand(o), statusCommand(o), reloadCommand(o), downCommand(o),
+	root.AddCommand(runCommand(o), checkCommand(o), planCommand(o), statusCommand(o), reloadCommand(o), downCommand(o), doctorCommand(o),
 		genkeyCommand(), pubkeyCommand(), versionCommand())
 	return root
 }

@@ -1,0 +1,171 @@
+package linux
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postroad/tunnel/doctor"
+)
+
+// A prover has SMTP sessions with peers.
+type prover struct {
+	name    string        // what we say in EHLO
+	ports   []uint16      // of SMTP
+	full    int           // bytes of a TCP segment that fills a packet in the tunnel, and some more
+	timeout time.Duration // of connecting
+}
+
+// How long a mail server may take: some make strangers wait before they greet.
+const (
+	greetTimeout = 20 * time.Second
+	replyTimeout = 8 * time.Second
+)
+
+// prove has an SMTP session with an address: EHLO, a full packet, QUIT. Only
+// where that works are the other ports tried.
+func (v prover) prove(ctx context.Context, p *doctor.Proof) {
+	first := v.ports[0]
+	if slices.Contains(v.ports, 25) {
+		first = 25
+	}
+	p.Kind, p.Error = v.session(ctx, netip.AddrPortFrom(p.Addr, first), p)
+	for _, port := range v.ports {
+		kind := doctor.NotTried
+		switch {
+		case port == first:
+			kind = p.Kind
+		case p.Error == "":
+			kind = v.connects(ctx, netip.AddrPortFrom(p.Addr, port))
+		}
+		p.Ports = append(p.Ports, doctor.PortProof{Port: port, Kind: kind})
+	}
+}
+
+func (v prover) connects(ctx context.Context, to netip.AddrPort) doctor.Failure {
+	c, err := v.dial(ctx, to)
+	if err != nil {
+		return failure(err)
+	}
+	c.Close()
+	return doctor.Works
+}
+
+func (v prover) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return (&net.Dialer{Timeout: v.timeout}).DialContext(ctx, "tcp", to.String())
+}
+
+// session returns how it failed; Works and "": it did not.
+func (v prover) session(ctx context.Context, to netip.AddrPort, p *doctor.Proof) (doctor.Failure, string) {
+	c, err := v.dial(ctx, to)
+	if err != nil {
+		return failure(err), cause(err)
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	if err := v.talk(c, p); err != nil {
+		return doctor.Broken, cause(err)
+	}
+	return doctor.Works, ""
+}
+
+func (v prover) talk(c net.Conn, p *doctor.Proof) (err error) {
+	r := bufio.NewReader(c)
+	if p.Greeting, err = say(c, r, ""); err != nil || !strings.HasPrefix(p.Greeting, "220") {
+		return errors.Join(err, unlike(p.Greeting, "220"))
+	}
+	reply, err := say(c, r, "EHLO "+v.name)
+	if err != nil || !strings.HasPrefix(reply, "250") {
+		return errors.Join(err, unlike(reply, "250"))
+	}
+	// RFC 5321, section 4.1.1.9, lets NOOP have an argument. Whatever is answered to one
+	// that is too long shows that it has come.
+	p.LargeDone = true
+	if _, err := say(c, r, "NOOP "+strings.Repeat("x", v.full)); err != nil {
+		return nil // small packets got through: the session works
+	}
+	p.Large = true
+	_, _ = say(c, r, "QUIT") // what is to be shown is shown
+	return nil
+}
+
+func unlike(got, want string) error {
+	if got == "" || strings.HasPrefix(got, want) {
+		return nil
+	}
+	return fmt.Errorf("it says %q", got)
+}
+
+// say sends a line, if there is one, and returns the last line of the reply.
+func say(c net.Conn, r *bufio.Reader, words string) (string, error) {
+	timeout := replyTimeout
+	if words == "" {
+		timeout = greetTimeout
+	}
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return "", err
+	}
+	if words != "" {
+		if _, err := io.WriteString(c, words+"\r\n"); err != nil {
+			return "", err
+		}
+	}
+	for range 100 { // a reply has an end
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		if line = strings.TrimRight(line, "\r\n"); len(line) < 4 || line[3] != '-' {
+			return line, nil
+		}
+	}
+	return "", errors.New("the reply does not end")
+}
+
+// sendPast tries to get a SYN out on an interface, past the routes. What stops
+// it is no answer: that must be seen on the wire.
+func sendPast(ctx context.Context, to netip.AddrPort, iface string) error {
+	d := net.Dialer{Timeout: time.Second, Control: func(_, _ string, c syscall.RawConn) (err error) {
+		controlErr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), iface) })
+		return errors.Join(err, controlErr)
+	}}
+	c, err := d.DialContext(ctx, "tcp", to.String())
+	if err == nil {
+		c.Close()
+	}
+	return err
+}
+
+func failure(err error) doctor.Failure {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, unix.ECONNREFUSED):
+		return doctor.Refused
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.Canceled):
+		return doctor.Silence
+	}
+	return doctor.Stopped
+}
+
+// cause leaves out what the caller says anyway.
+func cause(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var call interface{ Unwrap() error }
+	if errors.As(err, &call) && errors.As(err, new(syscall.Errno)) {
+		err = call.Unwrap()
+	}
+	return err.Error()
+}
