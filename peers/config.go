@@ -32,7 +32,8 @@ type Host struct {
 	Ports      []uint16     // TCP ports that count as SMTP, on either side; ascending, never empty
 	Link       string       // name of the WireGuard interface
 	Backend    Backend
-	MTU        int // bytes, of the link
+	MTU        int      // bytes, of the link
+	Domains    []string // whose mail this host takes, in lower case; empty: the file does not say
 }
 
 // A Peer is another mail host, to and from which all SMTP is protected.
@@ -44,6 +45,7 @@ type Peer struct {
 	PresharedKey PresharedKey  // zero: none
 	Keepalive    time.Duration // zero: off; else whole seconds up to 65535
 	Policy       Policy
+	Domains      []string // whose mail the peer takes, in lower case: their MX leads to it; empty: the file does not say
 }
 
 // An Endpoint is where a peer's tunnel is reached: UDP. The zero value means

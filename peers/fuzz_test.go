@@ -3,6 +3,7 @@ package peers
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,7 @@ func checkConfig(t *testing.T, c *Config) {
 	}
 	names, keys, seen := map[string]bool{}, map[PublicKey]bool{h.PrivateKey.Public(): true}, map[netip.Addr]bool{}
 	checkAddresses(t, h.Addresses, seen)
+	checkDomains(t, h.Domains)
 	for _, p := range c.Peers {
 		name := strings.ToLower(p.Name)
 		if !isHostName(name) || names[name] || keys[p.PublicKey] || p.PublicKey == (PublicKey{}) || len(p.Addresses) == 0 || p.Policy != Require {
@@ -74,6 +76,7 @@ func checkConfig(t *testing.T, c *Config) {
 			t.Errorf("keepalive %v", p.Keepalive)
 		}
 		checkAddresses(t, p.Addresses, seen)
+		checkDomains(t, p.Domains)
 		checkEndpoint(t, p.Endpoint)
 	}
 }
@@ -85,6 +88,15 @@ func checkAddresses(t *testing.T, all []netip.Addr, seen map[netip.Addr]bool) {
 			t.Errorf("address %v", a)
 		}
 		seen[a] = true
+	}
+}
+
+func checkDomains(t *testing.T, all []string) {
+	t.Helper()
+	for i, domain := range all {
+		if !isHostName(domain) || strings.ToLower(domain) != domain || slices.Contains(all[:i], domain) {
+			t.Errorf("domains %q", all)
+		}
 	}
 }
 

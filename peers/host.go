@@ -21,6 +21,7 @@ func (d *decoder) host(t table) (Host, Policy) {
 		Link:       t.text("link", DefaultLink, `"postroad0"`, checkLink),
 		Backend:    Backend(t.text("backend", string(Auto), `"auto"`, checkBackend)),
 		MTU:        int(t.integer("mtu", DefaultMTU, 1280, 65535)), // IPv6 needs 1280
+		Domains:    t.domains(),
 	}
 	if !h.PrivateKey.IsZero() {
 		d.keys[h.PrivateKey.Public()] = t.owner("private_key_file")

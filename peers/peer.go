@@ -25,6 +25,7 @@ func (d *decoder) peer(t table, policy Policy) Peer {
 		PresharedKey: fromFile(t, "preshared_key_file", "", ParsePresharedKey),
 		Keepalive:    t.keepalive(),
 		Policy:       t.policy(policy),
+		Domains:      t.domains(),
 	}
 }
 

@@ -70,7 +70,7 @@ prots = [25]
 `, `f:2: host: prots: is not a known key: did you mean "ports"?`},
 		{"unknown key, far off", `[host]
 colour = "` + privateText + `"
-`, `f:2: host: colour: is not a known key: the keys here are name, private_key_file, listen_port, addresses, ports, link, backend, mtu, policy`},
+`, `f:2: host: colour: is not a known key: the keys here are name, private_key_file, listen_port, addresses, ports, link, backend, mtu, policy, domains`},
 		{"private key", `[host]
 private_key = "` + privateText + `"
 `, `f:2: host: private_key: is not a known key: a private key does not belong in this file: put it into a file of its own with mode 0600, named by host.private_key_file; if others can read this file, make a new key`},
@@ -124,7 +124,7 @@ public_key = "` + publicA + `"
 addresses = ["203.0.113.5"]
 [peer.tls]
 x = 1
-`, `f:5: peer "b": tls: is not a known key: the keys here are name, public_key, endpoint, addresses, preshared_key_file, keepalive, policy`},
+`, `f:5: peer "b": tls: is not a known key: the keys here are name, public_key, endpoint, addresses, preshared_key_file, keepalive, policy, domains`},
 		{"host's key in peer", `[[peer]]
 name = "b"
 public_key = "` + publicA + `"
@@ -258,6 +258,20 @@ name = "b"
 public_key = "` + publicB + `"
 addresses = ["203.0.113.5"]
 `, `f:8: peer "b": addresses: "203.0.113.5" is an address of peer "a" too (line 4): an address has one peer`},
+		{"domains", `[host]
+domains = "example.org"
+[[peer]]
+name = "a"
+public_key = "` + publicA + `"
+addresses = ["203.0.113.5"]
+domains = [
+"partner.example",
+"Partner.example",
+"@partner.example", 1]
+`, `f:2: host: domains: is a string: give an array of strings, such as ["partner.example"]
+f:9: peer "a": domains: "partner.example" is given twice
+f:10: peer "a": domains: element 4 is an integer: give a string, such as "partner.example"
+f:10: peer "a": domains: "@partner.example" is not a mail domain: give what stands after the @ of an address, such as "partner.example"`},
 		{"key of two peers", `[[peer]]
 name = "a"
 public_key = "` + publicA + `"

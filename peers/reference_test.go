@@ -31,7 +31,9 @@ func TestReferenceUncommented(t *testing.T) {
 		PresharedKey: mustPSK(t, pskText),
 		Keepalive:    0 * time.Second,
 		Policy:       Require,
+		Domains:      []string{"partner.example"},
 	}}}
+	want.Host.Domains = []string{"example.org"}
 	want.Host.Addresses = addrs("198.51.100.7", "2001:db8:a::7")
 	got, err := Decode("reference.toml", []byte(uncommented()), testEnv)
 	if err != nil {

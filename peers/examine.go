@@ -1,0 +1,166 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A Resolver asks DNS. *[net.Resolver] is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
+}
+
+var _ Resolver = (*net.Resolver)(nil)
+
+// A RemarkKind says what DNS has against a peer.
+type RemarkKind string
+
+// The kinds of remarks.
+const (
+	NameNotFound   RemarkKind = "name-not-found"  // the peer's name has no address
+	NameElsewhere  RemarkKind = "name-elsewhere"  // the peer's name has none of its addresses
+	NameHasMore    RemarkKind = "name-has-more"   // the peer's name has an address that the file does not give: mail to it goes in clear
+	NotMX          RemarkKind = "not-mx"          // the peer takes no mail for a domain that it says
+	MXUnprotected  RemarkKind = "mx-unprotected"  // an MX host of the domain has an address that is no peer's: mail to it goes in clear
+	DNSUnavailable RemarkKind = "dns-unavailable" // DNS did not answer: nothing is known
+)
+
+// A Remark is something about a peer that an operator should know. None keeps
+// the peer from being used.
+type Remark struct {
+	Kind  RemarkKind `json:"kind"`
+	Words string     `json:"words"` // a sentence without a full stop
+}
+
+// Examine compares a peer with what DNS says of its name and its domains.
+// Known are the addresses to which no clear SMTP goes: those of all peers, and
+// this host's; the peer's own need not be among them. How long it may take is
+// the context's to say: what is not known by then is DNSUnavailable.
+func Examine(ctx context.Context, r Resolver, p Peer, known []netip.Addr) []Remark {
+	e := &examiner{ctx: ctx, r: r, peer: p, known: known}
+	e.name()
+	for _, domain := range p.Domains {
+		e.domain(domain)
+	}
+	return e.remarks
+}
+
+// An examiner gathers the remarks on one peer.
+type examiner struct {
+	ctx     context.Context
+	r       Resolver
+	peer    Peer
+	known   []netip.Addr
+	remarks []Remark
+}
+
+func (e *examiner) remark(kind RemarkKind, format string, args ...any) {
+	r := Remark{kind, fmt.Sprintf(format, args...)}
+	if !slices.Contains(e.remarks, r) {
+		e.remarks = append(e.remarks, r)
+	}
+}
+
+// name compares the addresses of the peer's name with the peer's.
+func (e *examiner) name() {
+	name := e.peer.Name
+	addrs, ok := e.addresses(name)
+	more := slices.DeleteFunc(slices.Clone(addrs), e.isKnown)
+	switch {
+	case !ok:
+	case len(addrs) == 0:
+		e.remark(NameNotFound, "DNS knows no address of %s: is the name spelt right?", name)
+	case !slices.ContainsFunc(addrs, e.isPeers):
+		e.remark(NameElsewhere, "DNS says that %s is %s, which is none of the peer's addresses here (%s): mail to that name is not protected by this peer",
+			name, joined(addrs), joined(e.peer.Addresses))
+	case len(more) > 0:
+		e.remark(NameHasMore, "DNS says that %s is %s too, which is not among the peer's addresses here: mail to it goes IN CLEAR", name, joined(more))
+	}
+}
+
+// domain compares where a domain's mail goes with the peer.
+func (e *examiner) domain(domain string) {
+	hosts, ok := e.exchangers(domain)
+	led := !ok // whether mail for the domain can reach the peer; true where it is not known
+	for _, host := range hosts {
+		addrs, ok := e.addresses(host)
+		led = led || !ok || slices.ContainsFunc(addrs, e.isPeers)
+		if past := slices.DeleteFunc(addrs, e.isKnown); len(past) > 0 {
+			e.remark(MXUnprotected, "mail for %s also goes to its MX host %s (%s), which is no peer: what goes there goes IN CLEAR",
+				domain, host, joined(past))
+		}
+	}
+	if !led {
+		e.remark(NotMX, "%s takes no mail for %s: none of its MX hosts (%s) has an address of the peer", e.peer.Name, domain, orNone(hosts))
+	}
+}
+
+// exchangers returns the hosts that take a domain's mail, RFC 5321 section 5.1:
+// those of its MX records, or where it has none itself. A domain that takes no
+// mail, RFC 7505, has none. If ok is false DNS did not say.
+func (e *examiner) exchangers(domain string) (hosts []string, ok bool) {
+	records, err := e.r.LookupMX(e.ctx, rooted(domain))
+	switch {
+	case len(records) > 0: // with an error, too: that is about other records
+	case notFound(err) || err == nil:
+		return []string{domain}, true
+	default:
+		e.remark(DNSUnavailable, "asking DNS for the MX of %s: %v", domain, err)
+		return nil, false
+	}
+	for _, mx := range records {
+		if host := strings.TrimSuffix(mx.Host, "."); host != "" {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts, true
+}
+
+// addresses returns those of a name, of which there may be none. If ok is false
+// DNS did not say.
+func (e *examiner) addresses(name string) (addrs []netip.Addr, ok bool) {
+	addrs, err := e.r.LookupNetIP(e.ctx, "ip", rooted(name))
+	if err != nil && !notFound(err) {
+		e.remark(DNSUnavailable, "asking DNS for the addresses of %s: %v", name, err)
+		return nil, false
+	}
+	all := make([]netip.Addr, len(addrs))
+	for i, a := range addrs {
+		all[i] = a.Unmap().WithZone("")
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all), true
+}
+
+func (e *examiner) isPeers(a netip.Addr) bool { return slices.Contains(e.peer.Addresses, a) }
+func (e *examiner) isKnown(a netip.Addr) bool { return e.isPeers(a) || slices.Contains(e.known, a) }
+
+// rooted keeps the resolver from trying the name below its search domains.
+func rooted(name string) string { return strings.TrimSuffix(name, ".") + "." }
+
+func notFound(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound
+}
+
+// joined writes addresses as people do.
+func joined(addrs []netip.Addr) string {
+	texts := make([]string, len(addrs))
+	for i, a := range addrs {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
+func orNone(hosts []string) string {
+	if len(hosts) == 0 {
+		return "none at all"
+	}
+	return strings.Join(hosts, ", ")
+}
