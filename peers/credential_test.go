@@ -8,7 +8,7 @@ import (
 )
 
 // A credential counts only where the file itself cannot be had.
-func TestCredentialStandsInForTheKeyFile(t *testing.T) {
+func TestCredentialForKeyFile(t *testing.T) {
 	missing := t.TempDir() + "/private.key"
 	for _, tt := range []struct {
 		name, path, credential string

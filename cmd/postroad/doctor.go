@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -60,7 +61,7 @@ func (o *options) examine(cmd *cobra.Command, names []string, asJSON bool) error
 	if err := unknown(e.Config, names); err != nil {
 		return misconfigured(err)
 	}
-	x := linux.Examiner{Names: names, Lookup: lookUpEndpoints(cmd.Context(), e.Config), Remarks: remarks}
+	x := linux.Examiner{Names: names, Lookup: lookUpEndpoints(cmd.Context(), e.Config), Remarks: remarks(e.Config)}
 	if err := x.Examine(cmd.Context(), e); err != nil {
 		return failed(fmt.Errorf("looking at the wire: %w", err))
 	}
@@ -179,5 +180,11 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// remarks says what DNS has against a peer.
-func remarks(context.Context, peers.Peer) []doctor.Remark { return nil }
+// remarks asks DNS about a peer of c.
+func remarks(c *peers.Config) func(context.Context, peers.Peer) []peers.Remark {
+	return func(ctx context.Context, p peers.Peer) []peers.Remark {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		return peers.Examine(ctx, net.DefaultResolver, p, c.Selectors().Addresses)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Sysctl sets a kernel parameter of the host, such as net.ipv4.conf.all.rp_filter.
@@ -46,6 +47,10 @@ func (h *Host) Install(program string) error {
 	if err != nil {
 		return fmt.Errorf("installing on %s: %w", h.Name, err)
 	}
+	// A process that is being started meanwhile would have the file open for writing, too, and
+	// nobody could run it then (ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	return h.WriteFile(filepath.Join("/run/bin", filepath.Base(program)), data, 0o755)
 }
 

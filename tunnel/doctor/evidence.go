@@ -39,6 +39,8 @@ type Host struct {
 	OutOf       map[string][]Bound // addresses that MTAs are set to speak from, by the program's name
 	Speaking    []netip.AddrPort   // local ends of SMTP connections with peers, also of those that are being made
 	PacketsLost bool               // the capture missed some
+	Arrived     int                // answers of mail servers that came through the link
+	Accepted    int                // those of them that passed the packet filters
 }
 
 // A Bound is an address that an MTA is set to speak from.
@@ -65,7 +67,7 @@ type Peer struct {
 	Accepted int  // those of them that passed the packet filters
 	Pings    bool // its endpoint's address answers ICMP echo requests
 	OtherUDP bool // its host says of another UDP port that nobody listens there
-	DNS      []Remark
+	DNS      []peers.Remark
 	Proofs   []Proof // one for each address
 }
 
@@ -111,25 +113,6 @@ const (
 	TooBig        Reason = "packet too big"
 )
 
-// A Remark is something that DNS says otherwise than the peers file.
-type Remark struct {
-	Kind  RemarkKind
-	Words string
-}
-
-// A RemarkKind is what sort of disagreement a Remark is about.
-type RemarkKind string
-
-// The kinds of remarks.
-const (
-	NameElsewhere  RemarkKind = "name-elsewhere"   // the peer's name has none of its addresses
-	NameHasMore    RemarkKind = "name-has-more"    // the name has an address that the file does not give: mail to it goes in clear
-	MXUnprotected  RemarkKind = "mx-unprotected"   // a mail exchanger of its domain is no peer
-	NotMX          RemarkKind = "not-mx"           // the peer is no mail exchanger of the domain
-	NameNotFound   RemarkKind = "name-not-found"   // there is no such name
-	DNSUnavailable RemarkKind = "dns-does-not-say" // it does not answer
-)
-
 // A Proof is the result of an SMTP session with one address of a peer, and of
 // an attempt to get a packet past the tunnel to it, while the wire was watched.
 type Proof struct {
@@ -142,6 +125,7 @@ type Proof struct {
 	LargeDone bool        // that was tried
 	Past      string      // what stopped the packet past the tunnel
 	Escaped   bool        // nothing stopped it
+	PastOut   int         // packets that so got out
 	Encrypted int         // packets with the peer's endpoint, both ways, meanwhile
 	Clear     int         // packets of SMTP in clear with the address, both ways
 	Routed    bool        // the kernel's routes lead SMTP with the address into the link

@@ -10,7 +10,7 @@ import (
 
 var handshakeChecks = []Check{
 	{"endpoint", "There is a way to where the peer's tunnel is.", eachPeer(endpoint)},
-	{"our-firewall", "This host's packet filters let the tunnel's packets through.", unanswered(ourFirewall)},
+	{"our-firewall", "This host's packet filters let the tunnel's packets through, and what is in them.", ourFirewalls},
 	{"our-key-for-peer", "The key that the peer calls with is the one in the file.", unanswered(ourKey)},
 	{"their-key-for-us", "The peer calls for our key.", unanswered(theirKey)},
 	{"preshared-key", "Both have the same preshared key, or none.", unanswered(presharedKey)},
@@ -39,6 +39,17 @@ func endpoint(e *Evidence, p *Peer) []Finding {
 func pathTo(e *Evidence, a netip.Addr) bool {
 	_, ok := e.Facts.Paths[a]
 	return ok
+}
+
+func ourFirewalls(e *Evidence) []Finding { return append(unanswered(ourFirewall)(e), inside(e)...) }
+
+// inside compares what came through the link with what passed.
+func inside(e *Evidence) []Finding {
+	if e.Host.Arrived <= e.Host.Accepted || e.Host.Accepted > 0 {
+		return nil
+	}
+	return found(Problem, 89, fmt.Sprintf("this host's firewall drops what comes through %s: %d answers of mail servers came, none passed", e.Have.Link.Name, e.Host.Arrived),
+		fmt.Sprintf("accept TCP from ports %v on interface %s in it (`nft list ruleset`): our guard lets nothing else through", e.Config.Host.Ports, e.Have.Link.Name))
 }
 
 // ourFirewall compares what came to this host with what passed its filters, and
@@ -97,7 +108,11 @@ func theirKey(_ *Evidence, p *Peer) []Finding {
 // presharedKey: an answer to our call that came in and made no session can only
 // be one that mixes in another preshared key.
 func presharedKey(_ *Evidence, p *Peer) []Finding {
-	if p.Seen.In.Responses == 0 || p.Accepted == 0 || p.Accepted < p.Arrived {
+	const mend = "give both sides the same preshared_key_file (`wg genpsk` makes one), or neither"
+	switch {
+	case p.Seen.In.Responses == 0 && !p.PresharedKey.IsZero() && calledRight(p) && p.Seen.Out.Responses > 0:
+		return found(Problem, 92, "its calls come in, and it takes none of our answers: the preshared keys differ, or a firewall drops what we send", mend)
+	case p.Seen.In.Responses == 0 || p.Accepted == 0 || p.Accepted < p.Arrived:
 		return nil
 	}
 	have := "the file has none for it"
@@ -105,7 +120,7 @@ func presharedKey(_ *Evidence, p *Peer) []Finding {
 		have = "the file has one for it"
 	}
 	return found(Problem, 93, "it answers our calls, and the answers do not open: the preshared keys differ ("+have+")",
-		"give both sides the same preshared_key_file (`wg genpsk` makes one), or neither")
+		mend)
 }
 
 func theirPort(e *Evidence, p *Peer) []Finding {
@@ -146,7 +161,7 @@ func theirDaemon(_ *Evidence, p *Peer) []Finding {
 	if !refused(p, NobodyListens) {
 		return nil
 	}
-	return found(Problem, 92, fmt.Sprintf("its host says that nobody listens at UDP port %d", p.Endpoint.Port()),
+	return found(Problem, 92, fmt.Sprintf("its host says that nobody listens at UDP port %d: postroad does not run there, or at another port", p.Endpoint.Port()),
 		"ask its operator whether postroad runs there (`systemctl status postroad`), and at which port: the endpoint in the file must have it")
 }
 
@@ -159,8 +174,8 @@ func theirFirewall(_ *Evidence, p *Peer) []Finding {
 	case p.Seen.In.Responses > 0 || refused(p, NobodyListens):
 	case refused(p, Prohibited):
 		return found(Problem, 92, "a firewall on its side refuses our packets: "+by(p, Prohibited)+" says so", do)
-	case called && p.Seen.Out.Responses > 0:
-		return found(Problem, 91, "its calls come in, and our answers and calls do not get there: a firewall drops what we send", do)
+	case called && p.Seen.Out.Responses > 0 && !refused(p, Unreachable):
+		return found(Problem, 91, "its calls come in, and our answers and calls do not get there: a firewall drops what we send", do+"; or else the preshared keys differ")
 	case len(p.Seen.Calls) == 0 && p.Pings && !p.OtherUDP:
 		return found(Problem, 80, fmt.Sprintf("its host is up, and nothing comes back from any UDP port of it: most likely its firewall drops what we send to port %d", p.Endpoint.Port()),
 			do+"; or else postroad does not know this host there: has its operator added your card?")
@@ -184,7 +199,7 @@ func unknownThere(_ *Evidence, p *Peer) []Finding {
 	if len(p.Seen.Calls) > 0 || p.Seen.In.All() > 0 || !p.OtherUDP || refused(p, NobodyListens) || refused(p, Prohibited) {
 		return nil
 	}
-	return found(Problem, 85, fmt.Sprintf("WireGuard seems to listen at %s and does not answer: it does not know this host, or has another key than the file says", p.Endpoint),
+	return found(Problem, 85, fmt.Sprintf("WireGuard seems to listen at %s and does not answer: it does not know this host and its key, or has another key than the file says", p.Endpoint),
 		"ask its operator whether your card is in force there (`postroad card` here, `postroad peer add` and `postroad doctor` there), and compare fingerprints by telephone")
 }
 

@@ -32,7 +32,12 @@ func peersFile(e *Evidence) []Finding {
 	if e.FileError != nil {
 		return lines(e.FileError, 100, mend)
 	}
-	if e.Daemon == nil || e.Daemon.File.InForce {
+	switch {
+	case e.Daemon == nil:
+		return nil
+	case e.Daemon.File.InForce && !sameFile(e.Config.Peers, e.Daemon.Peers):
+		return found(Problem, 100, "the daemon has other peers in force than "+e.File+" has now", "`postroad check`, then `postroad reload`")
+	case e.Daemon.File.InForce:
 		return nil
 	}
 	if len(e.Daemon.File.Errors) == 0 {
@@ -43,6 +48,14 @@ func peersFile(e *Evidence) []Finding {
 		all = append(all, found(Problem, 96, "the daemon has refused the file: "+words, mend)...)
 	}
 	return all
+}
+
+// sameFile says whether the daemon's peers are the file's, as far as its status
+// tells.
+func sameFile(file []peers.Peer, daemon []tunnel.PeerStatus) bool {
+	return slices.EqualFunc(file, daemon, func(p peers.Peer, s tunnel.PeerStatus) bool {
+		return p.Name == s.Name && p.PublicKey == s.PublicKey && slices.Equal(p.Addresses, s.Addresses)
+	})
 }
 
 func kernel(e *Evidence) []Finding { return lines(e.Missing, 99, "") }
@@ -112,8 +125,10 @@ func guard(e *Evidence) []Finding {
 		}
 	}
 	switch g := e.Have.Guard; {
+	case len(bare) > 0 && e.Daemon == nil: // which is why
+		return found(Problem, 90, "SMTP can flow IN CLEAR with "+some(bare), "start the daemon")
 	case len(bare) > 0:
-		return found(Problem, 99, "SMTP can flow IN CLEAR with "+some(bare), "start the daemon: `systemctl start postroad`; if it runs: `journalctl -u postroad`")
+		return found(Problem, 99, "SMTP can flow IN CLEAR with "+some(bare), "see `journalctl -u postroad` for who takes the protection away")
 	case !g.Sound:
 		return found(Problem, 70, "the nft table inet postroad is gone, or somebody has changed it; only the routes hold",
 			"the daemon puts it back: if it runs and this stays, see `journalctl -u postroad`")

@@ -17,18 +17,26 @@ var proofChecks = []Check{
 	{"mtu", "Full packets get through the tunnel.", eachPeer(mtu)},
 }
 
-func clearOut(e *Evidence, p *Peer) []Finding {
-	if p.Seen.ClearOut == 0 {
+func clearOut(_ *Evidence, p *Peer) []Finding {
+	n := p.Seen.ClearOut
+	for _, proof := range p.Proofs {
+		n -= proof.PastOut // that was us, on purpose
+	}
+	if n <= 0 {
 		return nil
 	}
-	return found(Problem, 100, fmt.Sprintf("%d packets of SMTP with it left IN CLEAR", p.Seen.ClearOut),
+	return found(Problem, 100, fmt.Sprintf("%d packets of SMTP with it left IN CLEAR", n),
 		"stop the mail server, and see `journalctl -u postroad` for who takes the protection away")
 }
 
-func pastTheTunnel(_ *Evidence, p *Peer) (all []Finding) {
+func pastTheTunnel(e *Evidence, p *Peer) (all []Finding) {
+	weight := 100
+	if e.Daemon == nil { // which is why
+		weight = 91
+	}
 	for _, proof := range p.Proofs {
 		if proof.Escaped {
-			all = append(all, found(Problem, 100, fmt.Sprintf("a packet bound to the interface went past the tunnel to %s: the guard does not stop it", proof.Addr),
+			all = append(all, found(Problem, weight, fmt.Sprintf("a packet bound to the interface went past the tunnel to %s: the guard does not stop it", proof.Addr),
 				"is the daemon running, and the table inet postroad there (`nft list table inet postroad`)?")...)
 		}
 	}

@@ -27,9 +27,9 @@ const (
 
 // An Examiner looks at this host, and at the wire, for a doctor.
 type Examiner struct {
-	Names   []string                                          // peers to examine; none: all
-	Lookup  map[string][]netip.Addr                           // what endpoint names resolve to
-	Remarks func(context.Context, peers.Peer) []doctor.Remark // what DNS says otherwise; nil: it is not asked
+	Names   []string                                         // peers to examine; none: all
+	Lookup  map[string][]netip.Addr                          // what endpoint names resolve to
+	Remarks func(context.Context, peers.Peer) []peers.Remark // what DNS says otherwise; nil: it is not asked
 
 	config *peers.Config
 	kernel *Kernel
@@ -43,24 +43,44 @@ func (x *Examiner) Examine(ctx context.Context, e *doctor.Evidence) error {
 	if x.config == nil {
 		return nil
 	}
-	x.observe(ctx, e)
+	if e.LookError = x.observe(ctx, e); e.LookError != nil {
+		return nil
+	}
 	x.host(ctx, e)
 	for _, p := range x.config.Peers {
 		if len(x.Names) == 0 || slices.Contains(x.Names, p.Name) {
 			e.Peers = append(e.Peers, x.peer(e, p))
 		}
 	}
-	if e.LookError != nil || len(e.Peers) == 0 {
+	if len(e.Peers) == 0 {
 		return nil
 	}
 	return x.peers(ctx, e)
 }
 
-func (x *Examiner) observe(ctx context.Context, e *doctor.Evidence) {
+// observeTimeout is how long a WireGuard may take to say what it knows: that of a
+// daemon that hangs never does.
+const observeTimeout = 5 * time.Second
+
+func (x *Examiner) observe(ctx context.Context, e *doctor.Evidence) error {
 	q := tunnel.Query{Link: x.config.Host.Link, Remotes: tunnel.Remotes(x.config, x.Lookup)}
-	e.Have, e.Facts, e.LookError = x.kernel.Observe(ctx, q)
-	e.Facts.Endpoints = x.Lookup
-	e.Want = tunnel.Want(x.config, e.Facts)
+	done := make(chan error, 1)
+	var have tunnel.State
+	var facts tunnel.Facts
+	go func() {
+		var err error
+		have, facts, err = x.kernel.Observe(ctx, q)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		e.Have, e.Facts = have, facts
+		e.Facts.Endpoints = x.Lookup
+		e.Want = tunnel.Want(x.config, e.Facts)
+		return err
+	case <-time.After(observeTimeout):
+		return errors.New("WireGuard does not say what it knows: whoever carries the link hangs")
+	}
 }
 
 func (x *Examiner) host(ctx context.Context, e *doctor.Evidence) {
@@ -124,7 +144,7 @@ func (x *Examiner) peers(ctx context.Context, e *doctor.Evidence) error {
 	defer stop()
 	var capturing errgroup.Group
 	capturing.Go(func() error { return wire.run(looking) })
-	inlet, inletErr := openInlet(x.config.Host.ListenPort, x.wire.senders())
+	inlet, inletErr := openInlet(x.config.Host.Link, x.config.Host.ListenPort, x.wire.senders())
 
 	var all errgroup.Group
 	all.SetLimit(atOnce)
@@ -190,6 +210,10 @@ func (x *Examiner) examine(ctx context.Context, e *doctor.Evidence, p *doctor.Pe
 
 // proof has a session with one address, and then sends a packet past the tunnel.
 func (x *Examiner) proof(ctx context.Context, e *doctor.Evidence, p *doctor.Peer, proof *doctor.Proof, v prover) {
+	if !tunnel.Closed(e.Have, proof.Addr, v.ports) {
+		proof.Kind, proof.Error = doctor.NotTried, "not tried: it would be in clear"
+		return
+	}
 	way, err := smtpWay(proof.Addr, v.ports[0])
 	proof.Routed = err == nil && way == e.Have.Link.Name
 	if err == nil && !proof.Routed {
@@ -202,12 +226,12 @@ func (x *Examiner) proof(ctx context.Context, e *doctor.Evidence, p *doctor.Peer
 	if !ok {
 		return
 	}
-	clear := x.inClear(proof.Addr)
+	proof.Clear = x.inClear(proof.Addr)
 	if err := sendPast(ctx, netip.AddrPortFrom(proof.Addr, v.ports[0]), path.Link); err != nil {
 		proof.Past = cause(err)
 	}
-	proof.Escaped = x.inClear(proof.Addr) > clear
-	proof.Clear = x.inClear(proof.Addr)
+	proof.PastOut = x.inClear(proof.Addr) - proof.Clear
+	proof.Escaped = proof.PastOut > 0
 }
 
 func (x *Examiner) exchanged(p *doctor.Peer) (n int) {
@@ -233,6 +257,8 @@ func (x *Examiner) hear(ctx context.Context, p *doctor.Peer) bool {
 		fresh := time.Since(last) < sessionLife
 		switch limit := time.Since(began); {
 		case last.After(began), fresh && seen.In.Data > 0:
+			return true
+		case fresh && seen.Out.Data == 0 && len(seen.Calls) == 0 && limit > lookTime: // nothing is asked of it
 			return true
 		case err != nil, limit > deadLookTime, limit > lookTime && (!fresh || seen.In.Responses > 0):
 			return false
@@ -260,6 +286,7 @@ func handshakeOf(d tunnel.Device, key peers.PublicKey) time.Time {
 // count reads what came in, and what passed the filters.
 func (x *Examiner) count(e *doctor.Evidence, i *inlet) error {
 	arrived, accepted, err := i.counts()
+	e.Host.Arrived, e.Host.Accepted = arrived[netip.Addr{}], accepted[netip.Addr{}]
 	for n := range e.Peers {
 		p := &e.Peers[n]
 		for a, seen := range x.wire.endpoints {

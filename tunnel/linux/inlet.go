@@ -3,6 +3,7 @@ package linux
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -21,12 +22,15 @@ var (
 		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityRef(10000)}
 )
 
-// An inlet counts UDP packets for one port by sender, before and after all
-// packet filters of this host.
+// An inlet counts UDP packets for one port by sender, and TCP packets on the
+// link, before and after all packet filters of this host.
 type inlet struct{ senders []netip.Addr }
 
+// inletCounts are packets by sender; those on the link have none.
+type inletCounts map[netip.Addr]int
+
 // openInlet begins to count. One that was left behind is replaced.
-func openInlet(port uint16, senders []netip.Addr) (*inlet, error) {
+func openInlet(link string, port uint16, senders []netip.Addr) (*inlet, error) {
 	c, err := nft()
 	if err != nil {
 		return nil, err
@@ -39,6 +43,7 @@ func openInlet(port uint16, senders []netip.Addr) (*inlet, error) {
 		for _, s := range senders {
 			c.AddRule(&nftables.Rule{Table: inletTable, Chain: chain, Exprs: countFrom(s, port)})
 		}
+		c.AddRule(&nftables.Rule{Table: inletTable, Chain: chain, Exprs: countOn(link)})
 	}
 	if err := c.Flush(); err != nil {
 		return nil, fmt.Errorf("adding counters to nftables: %w", err)
@@ -60,8 +65,13 @@ func countFrom(sender netip.Addr, port uint16) (all []expr.Any) {
 		equal(binaryutil.BigEndian.PutUint16(port)), &expr.Counter{})
 }
 
+// iifname L meta l4proto tcp counter
+func countOn(link string) []expr.Any {
+	return append(append(in(interfaces{link}), l4proto(unix.IPPROTO_TCP)...), &expr.Counter{})
+}
+
 // counts returns how many came in, and how many of them passed.
-func (i *inlet) counts() (arrived, accepted map[netip.Addr]int, err error) {
+func (i *inlet) counts() (arrived, accepted inletCounts, err error) {
 	c, err := nft()
 	if err != nil {
 		return nil, nil, err
@@ -72,17 +82,19 @@ func (i *inlet) counts() (arrived, accepted map[netip.Addr]int, err error) {
 	return arrived, accepted, err
 }
 
-// read returns a chain's counters: its rules are in the senders' order.
-func (i *inlet) read(c *nftables.Conn, chain *nftables.Chain) (map[netip.Addr]int, error) {
+// read returns a chain's counters: its rules are in the senders' order, and the
+// link's is last.
+func (i *inlet) read(c *nftables.Conn, chain *nftables.Chain) (inletCounts, error) {
 	rules, err := c.GetRules(inletTable, chain)
-	if err != nil || len(rules) != len(i.senders) {
-		return nil, fmt.Errorf("reading the counters back: %d of %d rules: %w", len(rules), len(i.senders), err)
+	whose := append(slices.Clone(i.senders), netip.Addr{})
+	if err != nil || len(rules) != len(whose) {
+		return nil, fmt.Errorf("reading the counters back: %d of %d rules: %w", len(rules), len(whose), err)
 	}
-	all := map[netip.Addr]int{}
+	all := inletCounts{}
 	for n, r := range rules {
 		for _, x := range r.Exprs {
 			if counter, ok := x.(*expr.Counter); ok {
-				all[i.senders[n]] = int(counter.Packets)
+				all[whose[n]] = int(counter.Packets)
 			}
 		}
 	}

@@ -137,10 +137,10 @@ func (w *wire) icmp(p *packet, outgoing bool) {
 		return
 	}
 	r := doctor.Refusal{By: p.src.Addr(), Reason: why, MTU: p.mtu}
-	if s := w.endpoints[p.about.dst.Addr()]; s != nil && !outgoing && p.about.dst.Port() != probePort {
+	if s := w.endpoints[p.about.dst.Addr()]; s != nil && !outgoing && p.about.dst.Port() != probePort && len(s.Refusals) < maxCalls {
 		s.Refusals = append(s.Refusals, r)
 	}
-	if s := w.endpoints[p.about.src.Addr()]; s != nil && outgoing {
+	if s := w.endpoints[p.about.src.Addr()]; s != nil && outgoing && len(s.Refused) < maxCalls {
 		s.Refused = append(s.Refused, r)
 	}
 }
