@@ -32,8 +32,9 @@ type Host struct {
 	Ports      []uint16     // TCP ports that count as SMTP, on either side; ascending, never empty
 	Link       string       // name of the WireGuard interface
 	Backend    Backend
-	MTU        int      // bytes, of the link
-	Domains    []string // whose mail this host takes, in lower case; empty: the file does not say
+	MTU        int            // bytes, of the link
+	Domains    []string       // whose mail this host takes, in lower case; empty: the file does not say
+	Metrics    netip.AddrPort // TCP address at which metrics are read; zero: none
 }
 
 // A Peer is another mail host, to and from which all SMTP is protected.

@@ -81,7 +81,7 @@ func addrs(texts ...string) (all []netip.Addr) {
 }
 
 func diff(want, got any) string {
-	return cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, PrivateKey{}, PresharedKey{}), cmpopts.EquateEmpty())
+	return cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, PrivateKey{}, PresharedKey{}), cmpopts.EquateEmpty())
 }
 
 func TestDecode(t *testing.T) {
@@ -93,6 +93,7 @@ func TestDecode(t *testing.T) {
 	full.Link = "wg-mail.0"
 	full.Backend = Userspace
 	full.MTU = 1280
+	full.Metrics = netip.MustParseAddrPort("[::1]:9525")
 	peer := Peer{Name: "b", PublicKey: mustPublic(t, publicB), Addresses: addrs("203.0.113.5"), Policy: Require}
 
 	for _, tt := range []struct {
@@ -113,6 +114,7 @@ link = "wg-mail.0"
 backend = "userspace"
 mtu = 1280
 policy = "require"
+metrics = "[::1]:9525"
 [[peer]]
 name = "mx.partner.example"
 public_key = "` + publicA + `"

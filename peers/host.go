@@ -22,6 +22,7 @@ func (d *decoder) host(t table) (Host, Policy) {
 		Backend:    Backend(t.text("backend", string(Auto), `"auto"`, checkBackend)),
 		MTU:        int(t.integer("mtu", DefaultMTU, 1280, 65535)), // IPv6 needs 1280
 		Domains:    t.domains(),
+		Metrics:    t.metrics(),
 	}
 	if !h.PrivateKey.IsZero() {
 		d.keys[h.PrivateKey.Public()] = t.owner("private_key_file")

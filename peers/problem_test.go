@@ -70,7 +70,7 @@ prots = [25]
 `, `f:2: host: prots: is not a known key: did you mean "ports"?`},
 		{"unknown key, far off", `[host]
 colour = "` + privateText + `"
-`, `f:2: host: colour: is not a known key: the keys here are name, private_key_file, listen_port, addresses, ports, link, backend, mtu, policy, domains`},
+`, `f:2: host: colour: is not a known key: the keys here are name, private_key_file, listen_port, addresses, ports, link, backend, mtu, policy, domains, metrics`},
 		{"private key", `[host]
 private_key = "` + privateText + `"
 `, `f:2: host: private_key: is not a known key: a private key does not belong in this file: put it into a file of its own with mode 0600, named by host.private_key_file; if others can read this file, make a new key`},
@@ -410,6 +410,36 @@ mtu = 1279
 		{"large mtu", `[host]
 mtu = 65536
 `, `f:2: host: mtu: 65536 is out of range: give 1280 to 65535`},
+		{"metrics: no port", `[host]
+metrics = "127.0.0.1"
+`, `f:2: host: metrics: "127.0.0.1" is not an IP address and a port: give "127.0.0.1:9525", or "[::1]:9525"`},
+		{"metrics: a name", `[host]
+metrics = "localhost:9525"
+`, `f:2: host: metrics: "localhost:9525" is not an IP address and a port: give "127.0.0.1:9525", or "[::1]:9525"`},
+		{"metrics: every address", `[host]
+metrics = ":9525"
+`, `f:2: host: metrics: ":9525" is not an IP address and a port: give "127.0.0.1:9525", or "[::1]:9525"`},
+		{"metrics: port 0", `[host]
+metrics = "[::1]:0"
+`, `f:2: host: metrics: "[::1]:0" has no valid port: give 1 to 65535 after the colon`},
+		{"metrics: zone", `[host]
+metrics = "[fe80::1%eth0]:9525"
+`, `f:2: host: metrics: "[fe80::1%eth0]:9525" is no address to listen on: give one of this host, without zone`},
+		{"metrics: multicast", `[host]
+metrics = "224.0.0.1:9525"
+`, `f:2: host: metrics: "224.0.0.1:9525" is no address to listen on: give one of this host, without zone`},
+		{"metrics: off", `[host]
+metrics = ""
+`, `f:2: host: metrics: is empty: leave the key out for no metrics, or give "127.0.0.1:9525"`},
+		{"metrics: port alone", `[host]
+metrics = 9525
+`, `f:2: host: metrics: is an integer: give a string, such as "127.0.0.1:9525"`},
+		{"metrics of a peer", `[[peer]]
+name = "b"
+public_key = "` + publicA + `"
+addresses = ["203.0.113.5"]
+metrics = "127.0.0.1:9525"
+`, `f:5: peer "b": metrics: is not a known key: it belongs in [host]`},
 		{"backend", `[host]
 backend = "Kernel"
 `, `f:2: host: backend: "Kernel" is not a backend: give "auto", "kernel" or "userspace"`},

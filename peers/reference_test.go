@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -35,6 +36,7 @@ func TestReferenceUncommented(t *testing.T) {
 	}}}
 	want.Host.Domains = []string{"example.org"}
 	want.Host.Addresses = addrs("198.51.100.7", "2001:db8:a::7")
+	want.Host.Metrics = netip.MustParseAddrPort("127.0.0.1:9525")
 	got, err := Decode("reference.toml", []byte(uncommented()), testEnv)
 	if err != nil {
 		t.Fatal(err)

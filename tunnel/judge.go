@@ -22,6 +22,9 @@ const (
 	Clear     PeerState = "clear"     // nothing stops SMTP in clear
 )
 
+// PeerStates are all of them.
+var PeerStates = []PeerState{Protected, Idle, Waiting, Blocked, Clear}
+
 // sessionLife is REJECT_AFTER_TIME: without a new handshake a session carries
 // nothing after it (WireGuard's whitepaper, section 6.1).
 const sessionLife = 180 * time.Second

@@ -61,6 +61,10 @@ type Loop struct {
 	// that fails is tried again at the next pass. Nil: nothing is kept.
 	Remember func(peers.Selectors) error
 
+	// Expose has metrics answered at an address; zero: nowhere. It is called at
+	// every pass, and does nothing if that is so already. Nil: there are none.
+	Expose func(netip.AddrPort) error
+
 	// What a service manager is told, by the goroutine that does the work: nil
 	// functions are not called.
 	Ready      func()             // once, after the first clean pass
@@ -72,12 +76,15 @@ type Loop struct {
 	file       FileStatus
 	remembered bool
 	forgets    error  // why what is protected could not be remembered; nil: it is, or there is nothing to
+	unexposed  error  // why metrics cannot be read where the file asks for it; nil: they can
 	problem    error  // why the last pass failed; nil: it did not
 	passed     bool   // there was a clean pass
 	down       bool   // protection has been taken away on purpose
 	told       string // the words that Tell was given last
 	repoint    map[peers.PublicKey]bool
 	names      *names
+	settled    *State // what was in place after the last clean pass; nil: there was none
+	counters   Counters
 	tracker    tracker
 	calls      chan func(context.Context)
 	pokes      chan struct{}
@@ -87,7 +94,7 @@ type Loop struct {
 // New returns a loop that starts with the config c.
 func New(l Loop, c *peers.Config) *Loop {
 	l.calls, l.pokes, l.stopped = make(chan func(context.Context)), make(chan struct{}, 1), make(chan struct{})
-	l.tracker.log = l.Log
+	l.tracker.log, l.counters = l.Log, newCounters()
 	l.names = newNames(l.Lookup, l.Log, l.Poke)
 	l.accept(c)
 	return &l
@@ -131,8 +138,8 @@ func (l *Loop) Reload(ctx context.Context) error {
 		if _, err := l.pass(ctx); err != nil {
 			return fmt.Errorf("the file is in force, but applying it goes on failing: %w", err)
 		}
-		if l.forgets != nil {
-			return fmt.Errorf("the file is in force, but %w", l.forgets)
+		if err := errors.Join(l.forgets, l.unexposed); err != nil {
+			return fmt.Errorf("the file is in force, but %w", err)
 		}
 		return nil
 	})

@@ -1,8 +1,6 @@
 package tunnel
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,30 +82,4 @@ func (s *Status) amiss(states ...PeerState) string {
 		all = append(all[:most], fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(all, ", ")
-}
-
-// status is what there is to say but for what only a look at the link can tell.
-func (l *Loop) status(judged []PeerStatus) Status {
-	h := l.config.Host
-	s := Status{Host: h.Name, PublicKey: h.PrivateKey.Public(), Link: h.Link, ListenPort: h.ListenPort, File: l.file, Peers: judged}
-	if err := errors.Join(l.problem, l.forgets); err != nil {
-		s.Problem = err.Error()
-	}
-	return s
-}
-
-// Status looks at the system and says how everything stands.
-func (l *Loop) Status(ctx context.Context) (s Status, err error) {
-	err = l.call(ctx, func(ctx context.Context) error {
-		have, want, err := l.look(ctx)
-		if err != nil {
-			return err
-		}
-		now := time.Now()
-		s = l.status(Judge(l.config, have, want, now))
-		s.Backend = have.Link.Backend
-		l.tracker.update(s.Peers, now)
-		return nil
-	})
-	return s, err
 }

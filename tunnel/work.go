@@ -46,7 +46,10 @@ func (l *Loop) work(ctx context.Context) error {
 // pass observes, compares and applies, once, and says how many steps that took.
 func (l *Loop) pass(ctx context.Context) (steps int, err error) {
 	l.remember()
+	l.expose()
+	start := time.Now()
 	steps, err = l.apply(ctx)
+	l.counters.passed(start, err)
 	if ctx.Err() != nil {
 		return steps, nil
 	}
@@ -87,13 +90,16 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		return 0, err
 	}
 	plan := Diff(have, want, time.Now())
+	drift := l.drifts(want)
 	doErr := do(ctx, l.System, plan, func(s Step) {
 		steps++
+		l.counters.stepped(s, drift)
 		l.Log.Info("applied", "step", s.String())
 		l.alive()
 	})
 	if doErr == nil {
 		l.repointed(want)
+		l.settle(want)
 	}
 	if len(plan) > 0 {
 		have, want, err = l.look(ctx)

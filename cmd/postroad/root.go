@@ -36,7 +36,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&o.selectors, "selectors", peers.DefaultSelectorsFile,
 		"the `file` in which the daemon remembers what it protects")
 	root.AddCommand(runCommand(o), checkCommand(o), planCommand(o), statusCommand(o), reloadCommand(o), downCommand(o), doctorCommand(o),
-		genkeyCommand(), pubkeyCommand(), versionCommand())
+		metricsCommand(o), genkeyCommand(), pubkeyCommand(), versionCommand())
 	return root
 }
 

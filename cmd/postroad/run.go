@@ -18,6 +18,7 @@ import (
 	"postroad/tunnel"
 	"postroad/tunnel/control"
 	"postroad/tunnel/linux"
+	"postroad/tunnel/metrics"
 )
 
 func runCommand(o *options) *cobra.Command {
@@ -101,6 +102,8 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 	kernel := linux.New(log)
 	defer kernel.Close()
 	systemd := newNotifier()
+	told := &metrics.Server{Log: log}
+	defer told.Close()
 	loop := tunnel.New(tunnel.Loop{
 		System:   kernel,
 		Load:     o.loadFit,
@@ -114,7 +117,9 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 		Alive:      systemd.alive,
 		AliveEvery: systemd.every,
 		Tell:       systemd.tell,
+		Expose:     told.Expose,
 	}, c)
+	told.Handler = metrics.Handler(metrics.New(version(), loop))
 	log.Info("starting", "version", version(), "peers", len(c.Peers), "public_key", c.Host.PrivateKey.Public())
 
 	ctx, stop := context.WithCancel(ctx)
@@ -124,7 +129,7 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 		defer stop() // after down nothing is left to do
 		return loop.Run(ctx)
 	})
-	g.Go(func() error { return server.Serve(ctx, loop) })
+	g.Go(func() error { return server.Serve(ctx, loop, told.Handler) })
 	g.Go(func() error { return reloadOnHangup(ctx, loop) })
 	err := g.Wait()
 	log.Info("stopped", "error", err)

@@ -279,9 +279,10 @@ func TestServiceRights(t *testing.T) {
 	if user != "postroad" {
 		t.Errorf("it runs as %q", user)
 	}
-	if out := run(ctx, t, s.m.Host, "stat", "-c", "%U:%G %a", lab.KeyFile, "/etc/postroad", "/run/wireguard"); out != "root:root 600\nroot:root 755\nroot:postroad 1770" {
+	if out := run(ctx, t, s.m.Host, "stat", "-c", "%U:%G %a", lab.KeyFile, "/etc/postroad", "/run/wireguard"); out != "root:root 600\nroot:root 755\nroot:root 1770" {
 		t.Errorf("owners and modes:\n%s", out)
 	}
+	askDaemon(ctx, t, s.m.Host, 0)
 	if out := run(ctx, t, s.m.Host, "wg", "show", "postroad0", "peers"); out != s.bravo.Key {
 		t.Errorf("wg show postroad0 peers: %q", out)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -51,32 +52,35 @@ func (c Client) Down(ctx context.Context) error {
 	return c.ask(ctx, http.MethodPost, "/down", &struct{}{})
 }
 
-func (c Client) ask(ctx context.Context, method, path string, v any) error {
-	h := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", c.Socket)
-		}}}
-	req, err := http.NewRequestWithContext(ctx, method, "http://postroad"+path, nil)
+// Metrics copies what the daemon tells Prometheus, as text.
+func (c Client) Metrics(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, errNoAnswer)
+	defer cancel()
+	res, err := c.send(ctx, http.MethodGet, "/metrics")
 	if err != nil {
 		return err
 	}
-	res, err := h.Do(req)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
-		return ErrNotRunning
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("asking the daemon: only root may use %s", c.Socket)
-	case errors.Is(context.Cause(ctx), errNoAnswer):
-		return errNoAnswer
-	case err != nil:
-		return fmt.Errorf("asking the daemon: %w", err)
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("asking the daemon for metrics: it answers %s", res.Status)
+	}
+	if _, err := io.Copy(w, res.Body); err != nil {
+		return fmt.Errorf("copying the daemon's metrics: %w", err)
+	}
+	return nil
+}
+
+// ask decodes the daemon's answer into v, or returns what it has against it.
+func (c Client) ask(ctx context.Context, method, path string, v any) error {
+	res, err := c.send(ctx, method, path)
+	if err != nil {
+		return err
 	}
 	defer res.Body.Close()
-	if res.StatusCode == http.StatusUnprocessableEntity {
+	if res.StatusCode != http.StatusOK {
 		var r refusal
 		if err := json.NewDecoder(res.Body).Decode(&r); err != nil {
-			return fmt.Errorf("reading the daemon's answer: %w", err)
+			return fmt.Errorf("reading the daemon's answer (%s): %w", res.Status, err)
 		}
 		return &RefusedError{r.Errors, r.File}
 	}
@@ -84,4 +88,28 @@ func (c Client) ask(ctx context.Context, method, path string, v any) error {
 		return fmt.Errorf("reading the daemon's answer: %w", err)
 	}
 	return nil
+}
+
+func (c Client) send(ctx context.Context, method, path string) (*http.Response, error) {
+	h := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", c.Socket)
+		}}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://postroad"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := h.Do(req)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		return nil, ErrNotRunning
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("asking the daemon at %s: only root may, and the members of the group %s: try sudo, or `usermod -aG %s USER` for good", c.Socket, Group, Group)
+	case errors.Is(context.Cause(ctx), errNoAnswer):
+		return nil, errNoAnswer
+	case err != nil:
+		return nil, fmt.Errorf("asking the daemon: %w", err)
+	}
+	return res, nil
 }

@@ -40,7 +40,7 @@ type Server struct {
 
 // Listen takes the socket. It fails with ErrRunning where a daemon has it.
 func Listen(path string) (*Server, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := makeFolder(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("making the folder of the control socket: %w", err)
 	}
 	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
@@ -59,8 +59,17 @@ func Listen(path string) (*Server, error) {
 	return &Server{l, lock}, nil
 }
 
-// listen makes the socket under a name that nobody asks for until only root
-// may use it.
+// makeFolder makes a folder that all may pass through, whatever the umask;
+// systemd's RuntimeDirectory= makes it, other inits do not.
+func makeFolder(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errors.Join(os.MkdirAll(path, 0o755), os.Chmod(path, 0o755))
+}
+
+// listen makes the socket under a name that nobody asks for until only those may
+// use it who shall.
 func listen(path string) (net.Listener, error) {
 	fresh := path + ".new"
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -71,7 +80,10 @@ func listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("opening the control socket: %w", err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	err = errors.Join(os.Chmod(fresh, 0o600), os.Rename(fresh, path))
+	err = share(fresh, Group)
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
 	if err != nil {
 		l.Close()
 		return nil, fmt.Errorf("opening the control socket: %w", err)
@@ -88,9 +100,10 @@ func (s *Server) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// Serve answers until ctx ends, which is no error.
-func (s *Server) Serve(ctx context.Context, d Daemon) error {
-	h := http.Server{Handler: handler(d), ReadHeaderTimeout: 5 * time.Second}
+// Serve answers until ctx ends, which is no error. What metrics answers is for all
+// who may use the socket, as is the status.
+func (s *Server) Serve(ctx context.Context, d Daemon, metrics http.Handler) error {
+	h := http.Server{Handler: handler(d, metrics), ReadHeaderTimeout: 5 * time.Second, ConnContext: withAsker}
 	answered := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(answered)
@@ -106,18 +119,19 @@ func (s *Server) Serve(ctx context.Context, d Daemon) error {
 	return nil
 }
 
-func handler(d Daemon) http.Handler {
+func handler(d Daemon, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		s, err := d.Status(r.Context())
 		answer(w, s, err)
 	})
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /reload", rootOnly("reload", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, d.Reload(r.Context()))
-	})
-	mux.HandleFunc("POST /down", func(w http.ResponseWriter, r *http.Request) {
+	}))
+	mux.HandleFunc("POST /down", rootOnly("take the protection down", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, d.Down(r.Context()))
-	})
+	}))
 	return mux
 }
 
@@ -128,14 +142,19 @@ type refusal struct {
 }
 
 func answer(w http.ResponseWriter, v any, err error) {
-	w.Header().Set("Content-Type", "application/json")
-	if err != nil {
-		r := refusal{File: tunnel.IsFileError(err)}
-		for _, e := range tunnel.Flatten(err) {
-			r.Errors = append(r.Errors, e.Error())
-		}
-		w.WriteHeader(http.StatusUnprocessableEntity)
-		v = r
+	if err == nil {
+		write(w, http.StatusOK, v)
+		return
 	}
+	r := refusal{File: tunnel.IsFileError(err)}
+	for _, e := range tunnel.Flatten(err) {
+		r.Errors = append(r.Errors, e.Error())
+	}
+	write(w, http.StatusUnprocessableEntity, r)
+}
+
+func write(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(v) // whoever asked may have gone
 }

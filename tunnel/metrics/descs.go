@@ -1,0 +1,41 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// all are the descriptions of everything that a look can yield.
+var all []*prometheus.Desc
+
+// desc describes a metric. Its name and unit follow
+// https://prometheus.io/docs/practices/naming/; labels are of bounded number: peers
+// of the file, and words of ours.
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	d := prometheus.NewDesc("postroad_"+name, help, labels, nil)
+	all = append(all, d)
+	return d
+}
+
+var (
+	up = desc("up", "Whether the daemon could look at the kernel, without which there are no metrics of peers.")
+
+	fileInForce = desc("peers_file_in_force", "Whether the peers file on disk was in force when it was last read.")
+	fileLoaded  = desc("peers_file_loaded_timestamp_seconds", "When the peers file in force was read.")
+	linkInfo    = desc("link_info", "The WireGuard interface and what carries its packets. Always 1.", "link", "backend")
+
+	passes       = desc("passes_total", "Comparisons of what the kernel has with what the peers file asks for.")
+	failedPasses = desc("failed_passes_total", "Passes that could not see or do all they had to.")
+	passSeconds  = desc("pass_seconds_total", "Time spent in passes.")
+	lastPass     = desc("last_pass_timestamp_seconds", "When the last pass ended. Absent before the first one.")
+	changes      = desc("changes_total", "Steps towards something new: at the start, after a reload, or as an address changed.", "kind")
+	repairs      = desc("repairs_total", "Steps that put back what somebody else took away or changed.", "kind")
+	problem      = desc("problem", "Whether something fails: the last pass, remembering what to close at the next start, or answering at the address for metrics.", "problem")
+
+	peerInfo      = desc("peer_info", "A peer and its policy. Always 1.", "peer", "policy")
+	peerState     = desc("peer_state", "Whether a peer is in a state: 1 for one of them, 0 for the others.", "peer", "state")
+	peerSince     = desc("peer_state_since_timestamp_seconds", "Since when the peer is in its state.", "peer")
+	peerHandshake = desc("peer_last_handshake_timestamp_seconds", "When the peer last answered. Absent if it never has.", "peer")
+	peerReceived  = desc("peer_received_bytes_total", "Bytes received from the peer through the tunnel, as WireGuard counts them.", "peer")
+	peerSent      = desc("peer_sent_bytes_total", "Bytes sent to the peer through the tunnel, as WireGuard counts them.", "peer")
+	peerRefused   = desc("peer_refused_packets_total", "Packets of SMTP in clear that were refused.", "peer", "direction")
+	peerResolved  = desc("peer_endpoint_resolved", "Whether an address is known at which the peer's tunnel is reached.", "peer")
+	peerAddresses = desc("peer_addresses", "Mail addresses of the peer that are protected.", "peer")
+)

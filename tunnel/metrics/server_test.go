@@ -1,0 +1,123 @@
+package metrics
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func newServer(t *testing.T) *Server {
+	t.Helper()
+	s := &Server{Handler: Handler(New("1.2.3", &fake{report: wellReport()})), Log: slog.New(slog.DiscardHandler)}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// free returns an address that nobody has.
+func free(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// request returns the status and body of an answer; 0: nobody listens.
+func request(t *testing.T, method string, at netip.AddrPort, path string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+at.String()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return 0, ""
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+func TestServerFollowsTheFile(t *testing.T) {
+	s := newServer(t)
+	a, b := free(t), free(t)
+	for _, step := range []struct{ at, open, shut netip.AddrPort }{
+		{at: a, open: a, shut: b}, {at: a, open: a, shut: b}, {at: b, open: b, shut: a}, {shut: b}, {at: a, open: a},
+	} {
+		if err := s.Expose(step.at); err != nil {
+			t.Fatal(err)
+		}
+		if step.open.IsValid() {
+			if code, body := request(t, "GET", step.open, "/metrics"); code != 200 || !strings.Contains(body, "postroad_up 1") {
+				t.Errorf("%s: %d %s", step.open, code, body)
+			}
+		}
+		if step.shut.IsValid() {
+			if code, _ := request(t, "GET", step.shut, "/metrics"); code != 0 {
+				t.Errorf("%s still answers: %d", step.shut, code)
+			}
+		}
+	}
+}
+
+// Nothing but metrics is to be had there: neither status nor orders.
+func TestServerAnswersNothingElse(t *testing.T) {
+	s := newServer(t)
+	at := free(t)
+	if err := s.Expose(at); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []struct {
+		method, path string
+		code         int
+	}{
+		{"GET", "/metrics", 200}, {"HEAD", "/metrics", 200}, {"POST", "/metrics", 405}, {"GET", "/", 404}, {"GET", "/status", 404},
+		{"POST", "/reload", 404}, {"POST", "/down", 404}, {"GET", "/debug/pprof/", 404}, {"GET", "/metrics/x", 404},
+	} {
+		if code, _ := request(t, r.method, at, r.path); code != r.code {
+			t.Errorf("%s %.20s: %d, want %d", r.method, r.path, code, r.code)
+		}
+	}
+}
+
+// A port that somebody else has is an error until it is free, and one that
+// answering broke off at is opened again.
+func TestServerTriesAgain(t *testing.T) {
+	s := newServer(t)
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := other.Addr().(*net.TCPAddr).AddrPort()
+	err = s.Expose(at)
+	if !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), "opening "+at.String()+" for metrics: address already in use: ") {
+		t.Errorf("taken: %v", err)
+	}
+	other.Close()
+	if err := s.Expose(at); err != nil {
+		t.Fatal(err)
+	}
+	s.server.Close() // breaks it off
+	s.ended <- <-s.ended
+	if err := s.Expose(at); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := request(t, "GET", at, "/metrics"); code != 200 {
+		t.Errorf("does not answer again: %d", code)
+	}
+}

@@ -1,0 +1,68 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postroad/tunnel"
+)
+
+// A sink takes the metrics of one scrape.
+type sink chan<- prometheus.Metric
+
+func (s sink) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sink) counter(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+}
+
+// moment is a gauge of a point in time. None at all is better than 1970, which
+// would be an age of half a century.
+func (s sink) moment(d *prometheus.Desc, t time.Time, labels ...string) {
+	if !t.IsZero() {
+		s.gauge(d, float64(t.UnixMilli())/1000, labels...)
+	}
+}
+
+// loop tells what the daemon knows without a look at the kernel.
+func (s sink) loop(r tunnel.Report) {
+	s.gauge(fileInForce, number(r.Status.File.InForce))
+	s.moment(fileLoaded, r.Status.File.Loaded)
+	c := r.Counters
+	s.counter(passes, float64(c.Passes))
+	s.counter(failedPasses, float64(c.FailedPasses))
+	s.counter(passSeconds, c.PassTime.Seconds())
+	s.moment(lastPass, c.LastPass)
+	for _, k := range tunnel.StepKinds {
+		s.counter(changes, float64(c.Changes[k]), string(k))
+		s.counter(repairs, float64(c.Repairs[k]), string(k))
+	}
+	for what, is := range r.Problems {
+		s.gauge(problem, number(is), what)
+	}
+}
+
+func (s sink) peer(p tunnel.PeerStatus) {
+	s.gauge(peerInfo, 1, p.Name, string(p.Policy))
+	for _, state := range tunnel.PeerStates {
+		s.gauge(peerState, number(p.State == state), p.Name, string(state))
+	}
+	s.moment(peerSince, p.Since, p.Name)
+	s.moment(peerHandshake, p.LastHandshake, p.Name)
+	s.counter(peerReceived, float64(p.Received), p.Name)
+	s.counter(peerSent, float64(p.Sent), p.Name)
+	s.counter(peerRefused, float64(p.RefusedIn), p.Name, "in")
+	s.counter(peerRefused, float64(p.RefusedOut), p.Name, "out")
+	s.gauge(peerResolved, number(p.Endpoint.IsValid()), p.Name)
+	s.gauge(peerAddresses, float64(len(p.Addresses)), p.Name)
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
