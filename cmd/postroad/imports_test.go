@@ -8,18 +8,19 @@ import (
 
 // mayImport says which of our packages each may use: data flows one way.
 var mayImport = map[string][]string{
-	"postroad/cmd/postroad":      {"postroad/peers", "postroad/tunnel", "postroad/tunnel/control", "postroad/tunnel/doctor", "postroad/tunnel/linux", "postroad/tunnel/metrics"},
-	"postroad/peers":             {},
-	"postroad/tunnel":            {"postroad/peers"},
-	"postroad/tunnel/control":    {"postroad/tunnel"},
-	"postroad/tunnel/doctor":     {"postroad/peers", "postroad/tunnel"},
-	"postroad/tunnel/linux":      {"postroad/peers", "postroad/tunnel", "postroad/tunnel/doctor", "postroad/tunnel/userspace"},
-	"postroad/tunnel/metrics":    {"postroad/tunnel"},
-	"postroad/tunnel/userspace":  {},
-	"postroad/scripts/lab":       {},
-	"postroad/scripts/lab/demo":  {"postroad/scripts/lab"},
-	"postroad/scripts/e2e":       {},
-	"postroad/scripts/packaging": {},
+	"postroad/cmd/postroad":       {"postroad/peers", "postroad/tunnel", "postroad/tunnel/control", "postroad/tunnel/doctor", "postroad/tunnel/linux", "postroad/tunnel/metrics"},
+	"postroad/peers":              {},
+	"postroad/tunnel":             {"postroad/peers"},
+	"postroad/tunnel/control":     {"postroad/tunnel"},
+	"postroad/tunnel/doctor":      {"postroad/peers", "postroad/tunnel"},
+	"postroad/tunnel/linux":       {"postroad/peers", "postroad/tunnel", "postroad/tunnel/doctor", "postroad/tunnel/userspace"},
+	"postroad/tunnel/metrics":     {"postroad/tunnel"},
+	"postroad/tunnel/userspace":   {},
+	"postroad/scripts/lab":        {},
+	"postroad/scripts/lab/demo":   {"postroad/scripts/lab"},
+	"postroad/scripts/e2e":        {},
+	"postroad/scripts/packaging":  {},
+	"postroad/scripts/monitoring": {},
 }
 
 // system lists what only tunnel/linux and tunnel/userspace may use.

@@ -46,6 +46,8 @@ var files = []string{
 	"-rw-r--r-- /usr/share/doc/postroad/README.md",
 	"-rw-r--r-- /usr/share/doc/postroad/copyright",
 	"drwxr-xr-x /usr/share/doc/postroad/examples",
+	"-rw-r--r-- /usr/share/doc/postroad/examples/alerts.yml",
+	"-rw-r--r-- /usr/share/doc/postroad/examples/dashboard.json",
 	"-rw-r--r-- /usr/share/doc/postroad/examples/postroad.toml",
 	"-rw-r--r-- /usr/share/doc/postroad/licences",
 	"-rw-r--r-- /usr/share/fish/vendor_completions.d/postroad.fish",
