@@ -29,6 +29,18 @@ func (r *road) tells(ctx context.Context, sample string) error {
 	})
 }
 
+// value is that of one series that the daemon on alpha tells.
+func (r *road) value(ctx context.Context, t *testing.T, series string) (n int) {
+	t.Helper()
+	out, err := r.alpha.Command(ctx, "metrics")
+	must(t, err)
+	_, rest, found := strings.Cut(out, "\n"+series+" ")
+	if _, err := fmt.Sscan(rest, &n); err != nil || !found {
+		t.Fatalf("%s: %v in %s", series, err, out)
+	}
+	return n
+}
+
 // listening counts the TCP ports on which a host listens.
 func listening(ctx context.Context, t *testing.T, h *lab.Host) string {
 	t.Helper()
@@ -119,15 +131,17 @@ func TestMetricsAddressIsTaken(t *testing.T) {
 // and a file that is broken.
 func TestMetricsTellWhatHappens(t *testing.T) {
 	ctx, r := newRoad(t)
-	must(t, r.tells(ctx, `postroad_repairs_total{kind="guard"} 0`))
+	const changed, repaired = `postroad_changes_total{kind="guard"}`, `postroad_repairs_total{kind="guard"}`
+	first := r.value(ctx, t, changed) // the start's
+	must(t, r.tells(ctx, repaired+" 0"))
 	run(ctx, t, r.Alpha.Host, "nft", "flush", "ruleset")
 	must(t, inPlace(ctx, r.alpha))
-	must(t, r.tells(ctx, `postroad_repairs_total{kind="guard"} 1`))
-	must(t, r.tells(ctx, `postroad_changes_total{kind="guard"} 1`))
+	must(t, r.tells(ctx, repaired+" 1"))
+	must(t, r.tells(ctx, fmt.Sprintf("%s %d", changed, first)))
 
 	must(t, r.rewrite(ctx, t, "ports = [25, 465, 587, 2526]"))
-	must(t, r.tells(ctx, `postroad_changes_total{kind="guard"} 2`))
-	must(t, r.tells(ctx, `postroad_repairs_total{kind="guard"} 1`))
+	must(t, r.tells(ctx, fmt.Sprintf("%s %d", changed, first+1)))
+	must(t, r.tells(ctx, repaired+" 1"))
 
 	exitStatus(t, r.rewrite(ctx, t, "mtu = 1"), 2)
 	must(t, r.tells(ctx, "postroad_peers_file_in_force 0"))
@@ -139,11 +153,10 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 		t.Error("clear SMTP gets in")
 	}
 	must(t, lab.Eventually(ctx, 5*time.Second, "a refusal", func() error {
-		out, err := r.alpha.Command(ctx, "metrics")
-		if err == nil && strings.Contains(out, fmt.Sprintf("refused_packets_total{direction=\"in\",peer=%q} 0\n", r.Bravo.Name)) {
-			err = errors.New("none is counted")
+		if n := r.value(ctx, t, fmt.Sprintf(`postroad_peer_refused_packets_total{direction="in",peer=%q}`, r.Bravo.Name)); n == 0 {
+			return errors.New("none is counted")
 		}
-		return err
+		return nil
 	}))
 }
 

@@ -43,7 +43,7 @@ func (s *Server) Expose(at netip.AddrPort) error {
 	if !at.IsValid() {
 		return nil
 	}
-	l, err := net.Listen("tcp", at.String())
+	l, err := net.Listen(network(at.Addr()), at.String())
 	if err != nil {
 		return fmt.Errorf("opening %s for metrics: %w: free it, or change `metrics` in the peers file", at, cause(err))
 	}
@@ -58,6 +58,14 @@ func (s *Server) serve(at netip.AddrPort, l net.Listener) {
 	go func() { ended <- server.Serve(l) }()
 	s.at, s.server, s.ended = at, server, ended
 	s.Log.Info("metrics can be read", "url", "http://"+at.String()+"/metrics")
+}
+
+// network keeps 0.0.0.0 to IPv4: with "tcp" it would be every IPv6 address, too.
+func network(a netip.Addr) string {
+	if a.Is4() {
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 // broken says whether serving ended by itself.

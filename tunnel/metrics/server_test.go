@@ -75,6 +75,22 @@ func TestServerFollowsTheFile(t *testing.T) {
 	}
 }
 
+// Every IPv4 address is not every IPv6 one, too.
+func TestServerKeepsToItsFamily(t *testing.T) {
+	s := newServer(t)
+	at := free(t)
+	if err := s.Expose(netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := request(t, "GET", at, "/metrics"); code != 200 {
+		t.Errorf("%s: %d", at, code)
+	}
+	if c, err := net.Dial("tcp", netip.AddrPortFrom(netip.IPv6Loopback(), at.Port()).String()); err == nil {
+		c.Close()
+		t.Error("it answers over IPv6")
+	}
+}
+
 // Nothing but metrics is to be had there: neither status nor orders.
 func TestServerAnswersNothingElse(t *testing.T) {
 	s := newServer(t)
