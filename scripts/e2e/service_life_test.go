@@ -283,6 +283,12 @@ func TestServiceRights(t *testing.T) {
 		t.Errorf("owners and modes:\n%s", out)
 	}
 	askDaemon(ctx, t, s.m.Host, 0)
+	must(t, s.m.WriteFile(lab.PeersFile, lab.PeersText("[host]\n"+metricsKey, s.bravo.Block()), 0o644))
+	must(t, s.systemctl(ctx, "reload", "postroad"))
+	if out, err := get(ctx, s.m.Host, "GET", "/metrics", "9525"); err != nil || !strings.Contains(out, "\npostroad_up 1\n") ||
+		!strings.Contains(out, "\nprocess_resident_memory_bytes ") {
+		t.Errorf("metrics: %s (%v)", out, err)
+	}
 	if out := run(ctx, t, s.m.Host, "wg", "show", "postroad0", "peers"); out != s.bravo.Key {
 		t.Errorf("wg show postroad0 peers: %q", out)
 	}
