@@ -23,6 +23,10 @@ type fake struct {
 	done     []Step
 	changed  func()
 	hangs    chan struct{} // if it is there, a look takes until it is closed
+
+	connections map[netip.Addr]int
+	asked       []uint16 // ports that connections were asked for
+	uncounted   error
 }
 
 var _ System = (*fake)(nil)
@@ -54,6 +58,13 @@ func (f *fake) Watch(ctx context.Context, changed func()) error {
 	f.mu.Unlock()
 	<-ctx.Done()
 	return nil
+}
+
+func (f *fake) Connections(_ context.Context, ports []uint16) (map[netip.Addr]int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = ports
+	return f.connections, f.uncounted
 }
 
 // damage changes the state behind the loop's back, as an operator would, and

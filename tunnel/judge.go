@@ -44,6 +44,7 @@ type PeerStatus struct {
 	Sent          int64           `json:"sent_bytes"`
 	RefusedIn     uint64          `json:"refused_in_packets"`
 	RefusedOut    uint64          `json:"refused_out_packets"`
+	Connections   int             `json:"smtp_connections"` // now; means nothing with Status.Uncounted
 }
 
 // Judge says how each peer of c stands, in the order of the file.

@@ -24,6 +24,10 @@ type System interface {
 	// Watch calls changed whenever something may have changed, until ctx ends
 	// (nil) or it can no longer watch (an error).
 	Watch(ctx context.Context, changed func()) error
+	// Connections counts, by remote address, the TCP connections that are
+	// established and have one of the ports on either side. IPv4-mapped addresses
+	// count as IPv4. It may be called from any goroutine.
+	Connections(ctx context.Context, ports []uint16) (map[netip.Addr]int, error)
 }
 
 // A Query says what to observe beside what bears our marks.

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -26,12 +27,13 @@ type Report struct {
 func (l *Loop) Report(ctx context.Context) (Report, error) {
 	type answer struct {
 		Report
-		error
+		ports []uint16
+		err   error
 	}
 	answers := make(chan answer, 1)
 	ask := func(ctx context.Context) {
 		r, err := l.report(ctx)
-		answers <- answer{r, err}
+		answers <- answer{r, l.config.Host.Ports, err}
 	}
 	select {
 	case l.calls <- ask:
@@ -42,7 +44,10 @@ func (l *Loop) Report(ctx context.Context) (Report, error) {
 	}
 	select {
 	case a := <-answers:
-		return a.Report, a.error
+		if a.err == nil {
+			a.Status.connections(l.System.Connections(ctx, a.ports))
+		}
+		return a.Report, a.err
 	case <-ctx.Done():
 		return Report{}, ctx.Err()
 	}
@@ -65,6 +70,7 @@ func (l *Loop) report(ctx context.Context) (Report, error) {
 	r.Status.Peers = Judge(l.config, have, want, now)
 	r.Status.Backend = have.Link.Backend
 	l.tracker.update(r.Status.Peers, now)
+	r.Status.Peers = slices.Clone(r.Status.Peers) // from here on it is the caller's
 	return r, nil
 }
 

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +18,8 @@ type Status struct {
 	Backend    peers.Backend   `json:"backend"`
 	ListenPort uint16          `json:"listen_port"`
 	File       FileStatus      `json:"file"`
-	Problem    string          `json:"problem,omitempty"` // why the last pass failed
+	Problem    string          `json:"problem,omitempty"`                // why the last pass failed
+	Uncounted  string          `json:"smtp_connections_error,omitempty"` // why SMTP connections could not be counted
 	Peers      []PeerStatus    `json:"peers"`
 }
 
@@ -82,4 +84,18 @@ func (s *Status) amiss(states ...PeerState) string {
 		all = append(all[:most], fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(all, ", ")
+}
+
+// connections adds how many SMTP connections there are with each peer. That
+// they could not be counted says nothing about protection.
+func (s *Status) connections(counted map[netip.Addr]int, err error) {
+	if err != nil {
+		s.Uncounted = err.Error()
+		return
+	}
+	for i := range s.Peers {
+		for _, a := range s.Peers[i].Addresses {
+			s.Peers[i].Connections += counted[a]
+		}
+	}
 }

@@ -49,6 +49,7 @@ type PeerStatus struct {
 	Sent          int64     `json:"sent_bytes"`
 	RefusedIn     uint64    `json:"refused_in_packets"`
 	RefusedOut    uint64    `json:"refused_out_packets"`
+	Connections   int       `json:"smtp_connections"`
 }
 
 // Postroad puts the postroad binary on a host and makes a key there.
