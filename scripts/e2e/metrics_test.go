@@ -143,11 +143,18 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 	must(t, r.tells(ctx, fmt.Sprintf("%s %d", changed, first+1)))
 	must(t, r.tells(ctx, repaired+" 1"))
 
+	series := fmt.Sprintf("postroad_peer_smtp_connections{peer=%q}", r.Bravo.Name)
+	must(t, r.tells(ctx, series+" 0"))
+	_, err := r.Bravo.Sink(ctx, "0.0.0.0:25")
+	must(t, err)
+	newSession(ctx, t, r.Alpha, r.Bravo.IPv4.String())
+	must(t, r.tells(ctx, series+" 1"))
+
 	exitStatus(t, r.rewrite(ctx, t, "mtu = 1"), 2)
 	must(t, r.tells(ctx, "postroad_peers_file_in_force 0"))
 
 	must(t, r.tells(ctx, fmt.Sprintf(`postroad_peer_refused_packets_total{direction="in",peer=%q} 0`, r.Bravo.Name)))
-	_, err := r.bravo.Command(ctx, "down")
+	_, err = r.bravo.Command(ctx, "down")
 	must(t, err)
 	if reach(ctx, r.Bravo, r.Alpha.IPv4.String(), "25") {
 		t.Error("clear SMTP gets in")

@@ -56,6 +56,9 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	s.gauge(linkInfo, 1, r.Status.Link, string(r.Status.Backend))
 	for _, p := range r.Status.Peers {
 		s.peer(p)
+		if r.Status.Uncounted == "" {
+			s.gauge(peerSMTP, float64(p.Connections), p.Name)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ var (
 	peerReceived  = desc("peer_received_bytes_total", "Bytes received from the peer through the tunnel, as WireGuard counts them.", "peer")
 	peerSent      = desc("peer_sent_bytes_total", "Bytes sent to the peer through the tunnel, as WireGuard counts them.", "peer")
 	peerRefused   = desc("peer_refused_packets_total", "Packets of SMTP in clear that were refused.", "peer", "direction")
+	peerSMTP      = desc("peer_smtp_connections", "SMTP connections with the peer now. Absent where they could not be counted.", "peer")
 	peerResolved  = desc("peer_endpoint_resolved", "Whether an address is known at which the peer's tunnel is reached.", "peer")
 	peerAddresses = desc("peer_addresses", "Mail addresses of the peer that are protected.", "peer")
 )

@@ -39,7 +39,7 @@ func wellReport() tunnel.Report {
 			Peers: []tunnel.PeerStatus{
 				{Name: "mx.bravo.example", Policy: peers.Require, State: tunnel.Protected, Since: at(200), LastHandshake: at(300),
 					Addresses: make([]netip.Addr, 2), Endpoint: netip.MustParseAddrPort("192.0.2.1:51825"),
-					Received: 1, Sent: 2, RefusedIn: 3, RefusedOut: 4},
+					Received: 1, Sent: 2, RefusedIn: 3, RefusedOut: 4, Connections: 5},
 				{Name: "mx.charlie.example", Policy: peers.Require, State: tunnel.Waiting, Since: at(200)},
 			}},
 		Counters: tunnel.Counters{Passes: 9, FailedPasses: 2, PassTime: 1500 * time.Millisecond, LastPass: at(400),
@@ -73,6 +73,8 @@ var wants = []string{
 	`postroad_peer_sent_bytes_total{peer="mx.bravo.example"} 2`,
 	`postroad_peer_refused_packets_total{direction="in",peer="mx.bravo.example"} 3`,
 	`postroad_peer_refused_packets_total{direction="out",peer="mx.bravo.example"} 4`,
+	`postroad_peer_smtp_connections{peer="mx.bravo.example"} 5`,
+	`postroad_peer_smtp_connections{peer="mx.charlie.example"} 0`,
 	`postroad_peer_endpoint_resolved{peer="mx.bravo.example"} 1`,
 	`postroad_peer_endpoint_resolved{peer="mx.charlie.example"} 0`,
 	`postroad_peer_addresses{peer="mx.bravo.example"} 2`,
@@ -125,6 +127,16 @@ func TestAllIsTried(t *testing.T) {
 		if !strings.Contains("\n"+strings.Join(wants, "\n"), "\n"+name+" ") && !strings.Contains(strings.Join(wants, "\n"), name+"{") {
 			t.Errorf("no test wants %s", name)
 		}
+	}
+}
+
+// None known is not none.
+func TestUncountedConnectionsAreAbsent(t *testing.T) {
+	f := &fake{report: wellReport()}
+	f.report.Status.Uncounted = "no inet_diag"
+	got := scrape(t, New("1.2.3", f))
+	if strings.Contains(got, "smtp_connections") || !strings.Contains(got, "postroad_peer_addresses") {
+		t.Errorf("says\n%s", got)
 	}
 }
 
