@@ -221,6 +221,7 @@ var firewallIlls = []ill{
 	{name: "alpha drops UDP for all, in raw", cause: "our-firewall", first: site{alpha: rawDrop}},
 	{name: "alpha drops what is not established, and bravo's firewall drops calls", cause: "our-firewall|their-firewall", first: site{alpha: portDrop, bravo: rawDrop}},
 	{name: "alpha drops UDP", cause: "our-firewall", words: "nft insert rule inet fw in udp dport 51825 accept", first: site{alpha: portDrop}},
+	{name: "alpha drops UDP while a session stands", cause: "our-firewall", words: "0 passed", then: onAlpha(portDrop)},
 	{name: "alpha drops UDP later", cause: "our-firewall", then: func(ctx context.Context, p *patient) error {
 		return renewed(ctx, p.alpha, portDrop)
 	}},

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"postroad/peers"
@@ -41,7 +42,9 @@ func pathTo(e *Evidence, a netip.Addr) bool {
 	return ok
 }
 
-func ourFirewalls(e *Evidence) []Finding { return append(unanswered(ourFirewall)(e), inside(e)...) }
+func ourFirewalls(e *Evidence) []Finding {
+	return slices.Concat(eachPeer(dropsIncoming)(e), unanswered(dropsOutgoing)(e), inside(e))
+}
 
 // inside compares what came through the link with what passed.
 func inside(e *Evidence) []Finding {
@@ -52,14 +55,21 @@ func inside(e *Evidence) []Finding {
 		fmt.Sprintf("accept TCP from ports %v on interface %s in it (`nft list ruleset`): our guard lets nothing else through", e.Config.Host.Ports, e.Have.Link.Name))
 }
 
-// ourFirewall compares what came to this host with what passed its filters, and
-// what WireGuard sent with what left.
-func ourFirewall(e *Evidence, p *Peer) []Finding {
+// dropsIncoming compares what came to this host with what passed its filters. All
+// that came may have come before a session that stands was cut off.
+func dropsIncoming(e *Evidence, p *Peer) []Finding {
+	port := e.Want.Device.ListenPort
+	if p.Arrived <= p.Accepted || p.Accepted > 0 && (p.Answered || p.Seen.In.Responses+p.Seen.In.Initiations <= p.Accepted) {
+		return nil
+	}
+	return found(Problem, 96, fmt.Sprintf("this host's firewall drops the peer's packets: %d came to UDP port %d, %d passed", p.Arrived, port, p.Accepted),
+		opens(e, port))
+}
+
+// dropsOutgoing compares what WireGuard sends with what leaves.
+func dropsOutgoing(e *Evidence, p *Peer) []Finding {
 	port := e.Want.Device.ListenPort
 	switch {
-	case p.Arrived > p.Accepted && (p.Accepted == 0 || p.Seen.In.Responses+p.Seen.In.Initiations > p.Accepted):
-		return found(Problem, 96, fmt.Sprintf("this host's firewall drops the peer's packets: %d came to UDP port %d, %d passed", p.Arrived, port, p.Accepted),
-			opens(e, port))
 	case p.Seen.Out.All() == 0 && len(p.Seen.Refusals) == 0 && pathTo(e, p.Endpoint.Addr()) && !e.Host.PacketsLost && e.Have.Device.ListenPort == port:
 		return found(Problem, 87, fmt.Sprintf("this host calls the peer, and nothing leaves: a filter drops UDP to %s", p.Endpoint),
 			fmt.Sprintf("allow outgoing UDP from port %d in this host's firewall (`nft list ruleset`, chains with hook output)", port))

@@ -46,6 +46,8 @@ func (s Shown) String() string {
 	}
 	past := "not tried past the tunnel: no way there"
 	switch {
+	case s.Stopped && s.StoppedBy == "i/o timeout": // IPv6 does not tell
+		past = "a packet past the tunnel was stopped"
 	case s.Stopped:
 		past = "a packet past the tunnel was stopped (" + s.StoppedBy + ")"
 	case s.StoppedBy != "":

@@ -201,10 +201,15 @@ func (x *Examiner) examine(ctx context.Context, e *doctor.Evidence, p *doctor.Pe
 		all.Go(func() { p.OtherUDP = refusesUDP(ctx, p.Endpoint.Addr()) })
 	}
 	v := prover{name: x.config.Host.Name, ports: x.config.Host.Ports, full: e.Have.Link.MTU, timeout: lookTime}
-	for i := range p.Proofs {
-		all.Go(func() { x.proof(ctx, e, p, &p.Proofs[i], v) })
+	var proofs errgroup.Group
+	if time.Since(handshakeOf(e.Have.Device, p.PublicKey)) < sessionLife {
+		proofs.SetLimit(1) // so that each counts its own packets
 	}
 	all.Go(func() { p.Answered = x.hear(ctx, p) })
+	for i := range p.Proofs {
+		proofs.Go(func() error { x.proof(ctx, e, p, &p.Proofs[i], v); return nil })
+	}
+	_ = proofs.Wait()
 	all.Wait()
 }
 
