@@ -34,6 +34,16 @@ func LoadHere(path string) (*Config, error) {
 }
 
 func load(path string, env Env) (*Config, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(path, data, env)
+}
+
+// read returns the content of a peers file, one byte more than [MaxFileSize] at
+// most.
+func read(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0) // never waits, not for a named pipe
 	if err != nil {
 		return nil, fmt.Errorf("opening peers file %q: %w", path, cause(err))
@@ -46,7 +56,7 @@ func load(path string, env Env) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading peers file %q: %w", path, cause(err))
 	}
-	return Decode(path, data, env)
+	return data, nil
 }
 
 // localAddresses returns those of all interfaces.
