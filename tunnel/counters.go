@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"maps"
-	"reflect"
 	"time"
 )
 
@@ -78,25 +77,11 @@ func (c *Counters) passed(start time.Time, err error) {
 	c.PassTime += c.LastPass.Sub(start)
 }
 
-// stepped counts a step that was done. A greeting repairs nothing.
-func (c *Counters) stepped(s Step, repair bool) {
-	if k := Kind(s); repair && k != GreetingStep {
-		c.Repairs[k]++
+// stepped counts a step that was done.
+func (c *Counters) stepped(s Step, repairs bool) {
+	if repairs {
+		c.Repairs[Kind(s)]++
 	} else {
-		c.Changes[k]++
+		c.Changes[Kind(s)]++
 	}
-}
-
-// drifts says whether steps towards want lead back: it was in place, whole,
-// and nobody has asked for anything else since.
-func (l *Loop) drifts(want State) bool {
-	return l.settled != nil && reflect.DeepEqual(*l.settled, want)
-}
-
-// settle notes that want is in place.
-func (l *Loop) settle(want State) {
-	for i := range want.Device.Peers {
-		want.Device.Peers[i].Repoint = false // done
-	}
-	l.settled = &want
 }

@@ -21,7 +21,7 @@ type fake struct {
 	failAt   int // fails the n-th step from now, once; zero: none
 	observed error
 	done     []Step
-	changed  func()
+	changed  func(by Culprit)
 	hangs    chan struct{} // if it is there, a look takes until it is closed
 
 	connections map[netip.Addr]int
@@ -52,7 +52,7 @@ func (f *fake) Observe(context.Context, Query) (State, Facts, error) {
 	return clone(f.state), f.facts, f.observed
 }
 
-func (f *fake) Watch(ctx context.Context, changed func()) error {
+func (f *fake) Watch(ctx context.Context, changed func(by Culprit)) error {
 	f.mu.Lock()
 	f.changed = changed
 	f.mu.Unlock()
@@ -69,12 +69,15 @@ func (f *fake) Connections(_ context.Context, ports []uint16) (map[netip.Addr]in
 
 // damage changes the state behind the loop's back, as an operator would, and
 // tells the watcher.
-func (f *fake) damage(how func(*State)) {
+func (f *fake) damage(how func(*State)) { f.damageBy(Culprit{}, how) }
+
+// damageBy is damage by somebody that the watcher knows.
+func (f *fake) damageBy(by Culprit, how func(*State)) {
 	f.mu.Lock()
 	how(&f.state)
 	changed := f.changed
 	f.mu.Unlock()
-	changed()
+	changed(by)
 }
 
 func (f *fake) look() State {

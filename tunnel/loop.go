@@ -22,8 +22,8 @@ type System interface {
 	// Do does one step, whole or not at all.
 	Do(ctx context.Context, s Step) error
 	// Watch calls changed whenever something may have changed, until ctx ends
-	// (nil) or it can no longer watch (an error).
-	Watch(ctx context.Context, changed func()) error
+	// (nil) or it can no longer watch (an error). By is for the log only.
+	Watch(ctx context.Context, changed func(by Culprit)) error
 	// Connections counts, by remote address, the TCP connections that are
 	// established and have one of the ports on either side. IPv4-mapped addresses
 	// count as IPv4. It may be called from any goroutine.
@@ -87,9 +87,11 @@ type Loop struct {
 	told       string // the words that Tell was given last
 	repoint    map[peers.PublicKey]bool
 	names      *names
-	settled    *State // what was in place after the last clean pass; nil: there was none
 	counters   Counters
 	tracker    tracker
+	settled    *State // what was wished at the last pass that left nothing to do; nil: there was none
+	drift      drift
+	culprits   *culprits
 	calls      chan func(context.Context)
 	pokes      chan struct{}
 	stopped    chan struct{} // closed when Run ends
@@ -98,7 +100,7 @@ type Loop struct {
 // New returns a loop that starts with the config c.
 func New(l Loop, c *peers.Config) *Loop {
 	l.calls, l.pokes, l.stopped = make(chan func(context.Context)), make(chan struct{}, 1), make(chan struct{})
-	l.tracker.log, l.counters = l.Log, newCounters()
+	l.tracker.log, l.culprits, l.counters = l.Log, &culprits{}, newCounters()
 	l.names = newNames(l.Lookup, l.Log, l.Poke)
 	l.accept(c)
 	return &l
@@ -136,8 +138,8 @@ func (l *Loop) Reload(ctx context.Context) error {
 			l.tell()
 			return fileError{err}
 		}
+		l.Log.Info("peers file in force", inForce(peers.Compare(l.config, c), len(c.Peers))...)
 		l.accept(c)
-		l.Log.Info("peers file in force", "peers", len(c.Peers))
 		l.Poke()
 		if _, err := l.pass(ctx); err != nil {
 			return fmt.Errorf("the file is in force, but applying it goes on failing: %w", err)
@@ -205,10 +207,16 @@ func (l *Loop) call(ctx context.Context, f func(context.Context) error) error {
 	}
 }
 
+// changed notes who changed something, and asks for a pass.
+func (l *Loop) changed(by Culprit) {
+	l.culprits.add(by, time.Now())
+	l.Poke()
+}
+
 // watch pokes at every change, and resubscribes when watching breaks.
 func (l *Loop) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if err := l.System.Watch(ctx, l.Poke); err != nil && ctx.Err() == nil {
+		if err := l.System.Watch(ctx, l.changed); err != nil && ctx.Err() == nil {
 			l.Log.Warn("watching the kernel broke off; looking again", "error", err)
 			sleep(ctx, watchBackoff)
 		}

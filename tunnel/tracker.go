@@ -8,6 +8,13 @@ import (
 	"postroad/peers"
 )
 
+// reasonGap is how long there is between a peer's line and one that tells only of
+// another reason.
+const reasonGap = time.Minute
+
+// background is for logging, which nothing cancels.
+var background = context.Background()
+
 // A tracker remembers what one look at the system cannot tell: since when a
 // peer's state holds, and whether what we send stays unanswered.
 type tracker struct {
@@ -17,12 +24,15 @@ type tracker struct {
 }
 
 type memory struct {
+	name       string
 	state      PeerState
-	reason     string
 	since      time.Time
+	told       time.Time // when state or reason was logged last
+	reason     string    // that was logged
 	sent       int64
 	unanswered bool
 	called     time.Time // when we spoke to it last, as far as the loop had a part in it
+	in, out    refusal
 }
 
 // update completes what Judge found and logs every change.
@@ -34,15 +44,34 @@ func (t *tracker) update(all []PeerStatus, now time.Time) {
 		if m == nil {
 			m = &memory{sent: s.Sent, called: now} // a plan has greeted it
 		}
+		m.name = s.Name
 		m.notice(s, now)
-		if m.state != s.State {
-			t.logChange(m, s)
-			m.state, m.since = s.State, now
-		}
-		m.reason, s.Since = s.Reason, m.since
+		m.logState(t.log, s, now)
+		m.in.look(s.RefusedIn)
+		m.out.look(s.RefusedOut)
+		m.logRefused(t.log, now, false)
+		s.Since = m.since
 		seen[s.PublicKey] = m
+		delete(t.peers, s.PublicKey)
 	}
+	t.end(now)
 	t.peers, t.judged = seen, all
+}
+
+// end logs what is left to tell of the peers that are remembered.
+func (t *tracker) end(now time.Time) {
+	for _, m := range t.peers {
+		m.logRefused(t.log, now, true)
+	}
+}
+
+// due returns how long there is still to wait until something is to be told.
+func (t *tracker) due(now time.Time) time.Duration {
+	wait := interval
+	for _, m := range t.peers {
+		wait = min(wait, m.in.due(now), m.out.due(now))
+	}
+	return wait
 }
 
 // notice turns idle into blocked where packets go out and nobody answers.
@@ -71,17 +100,40 @@ func (t *tracker) unheard(now time.Time) map[peers.PublicKey]bool {
 	return due
 }
 
-func (t *tracker) logChange(m *memory, s *PeerStatus) {
-	level := slog.LevelInfo
-	if s.State == Blocked || s.State == Clear {
-		level = slog.LevelWarn
+// logState logs that the state is another, or since a while the reason.
+func (m *memory) logState(log *slog.Logger, s *PeerStatus, now time.Time) {
+	was := m.state
+	if was != s.State {
+		m.state, m.since = s.State, now
+	} else if m.reason == s.Reason || now.Sub(m.told) < reasonGap {
+		return
 	}
+	m.reason, m.told = s.Reason, now
 	attrs := []any{"peer", s.Name, "state", s.State}
 	if s.Reason != "" {
 		attrs = append(attrs, "reason", s.Reason)
 	}
-	if m.state != "" {
-		attrs = append(attrs, "was", m.state)
+	if was != "" && was != s.State {
+		attrs = append(attrs, "was", was)
 	}
-	t.log.Log(context.Background(), level, "peer "+string(s.State), attrs...)
+	log.Log(background, stateLevel(was, s.State), "peer "+string(s.State), attrs...)
+}
+
+// stateLevel is how much a change of state matters. That a peer falls idle and
+// wakes up changes nothing: its mail is protected.
+func stateLevel(was, is PeerState) slog.Level {
+	switch {
+	case is == Clear:
+		return slog.LevelError
+	case is == Blocked, is == Waiting && was != "":
+		return slog.LevelWarn
+	case is == Idle && was == Protected, is == Protected && was == Idle:
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+func (m *memory) logRefused(log *slog.Logger, now time.Time, end bool) {
+	m.in.tell(log, m.name, "in", now, end)
+	m.out.tell(log, m.name, "out", now, end)
 }

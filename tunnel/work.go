@@ -26,6 +26,7 @@ func (l *Loop) work(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			l.tracker.end(time.Now())
 			return nil
 		case <-alive:
 			l.alive()
@@ -38,7 +39,8 @@ func (l *Loop) work(ctx context.Context) error {
 			due.Reset(p.poked(time.Now()))
 		case <-due.C:
 			steps, err := l.pass(ctx)
-			due.Reset(p.passed(time.Now(), steps, err, l.unsettled()))
+			now := time.Now()
+			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now)))
 		}
 	}
 }
@@ -89,17 +91,13 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	plan := Diff(have, want, time.Now())
-	drift := l.drifts(want)
-	doErr := do(ctx, l.System, plan, func(s Step) {
-		steps++
-		l.counters.stepped(s, drift)
-		l.Log.Info("applied", "step", s.String())
-		l.alive()
-	})
+	now := time.Now()
+	plan := Diff(have, want, now)
+	why := causes(l.settled, have.Device, want, now)
+	done, doErr := l.carryOut(ctx, plan, why)
 	if doErr == nil {
 		l.repointed(want)
-		l.settle(want)
+		l.settled = &want
 	}
 	if len(plan) > 0 {
 		have, want, err = l.look(ctx)
@@ -109,7 +107,36 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		l.tracker.update(Judge(l.config, have, want, now), now)
 		err = l.callUnheard(ctx, have.Link.Up, want, now)
 	}
-	return steps, errors.Join(doErr, err)
+	l.logSteps(done, why) // last: by now the watcher has heard who it was
+	return len(done), errors.Join(doErr, err)
+}
+
+// carryOut does the steps of a plan and returns those that were done.
+func (l *Loop) carryOut(ctx context.Context, plan Plan, why func(Step) cause) (done []Step, err error) {
+	err = do(ctx, l.System, plan, func(s Step) {
+		done = append(done, s)
+		l.counters.stepped(s, why(s) == repair)
+		l.Log.Debug("applied", "step", s.String())
+		l.alive()
+	})
+	return done, err
+}
+
+// logSteps logs what a pass did: what was wished, and what repaired others' changes.
+func (l *Loop) logSteps(done []Step, why func(Step) cause) {
+	by := map[cause][]Step{}
+	for _, s := range done {
+		by[why(s)] = append(by[why(s)], s)
+	}
+	if n := len(by[wanted]); n > 0 {
+		l.Log.Info("changes applied", "steps", n)
+	}
+	now := time.Now()
+	l.drift.add(by[repair])
+	for _, s := range by[repair] {
+		l.drift.blame(l.culprits.take(Kind(s) == GuardStep, now))
+	}
+	l.drift.tell(l.Log, now)
 }
 
 // callUnheard speaks again to the peers that do not answer: whichever side is

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ type Kernel struct {
 	reader   bool
 	device   *userspace.Device // nil: none, or not ours
 	fellBack bool              // it was said that the kernel's WireGuard cannot be used
+	link     atomic.Int64      // index of our link as it was seen last; zero: none. Watch reads it
 }
 
 var _ tunnel.System = (*Kernel)(nil)
@@ -54,6 +56,7 @@ func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f t
 	if s.Link, index, err = k.observeLink(q.Link); err != nil {
 		return s, f, err
 	}
+	k.link.Store(int64(index))
 	if s.Link.Name != "" && !s.Link.Foreign {
 		var ok bool
 		if s.Device, ok, err = observeDevice(s.Link.Name); err != nil {
