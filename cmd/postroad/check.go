@@ -12,7 +12,11 @@ func checkCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Check the peers file and the key files it names",
-		Args:  cobra.NoArgs,
+		Long: "Check the peers file and the key files it names. All that is wrong is said at once, with line and key, and\n" +
+			"what would be right. Nothing is changed. The exit status is 2 if anything is wrong.",
+		Example: "  sudo postroad check\n" +
+			"  sudo postroad check -c ./postroad.toml",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := peers.LoadHere(o.file)
 			if err != nil {

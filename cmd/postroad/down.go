@@ -21,8 +21,10 @@ func downCommand(o *options) *cobra.Command {
 		Use:   "down",
 		Short: "Take the protection away: SMTP with peers flows in clear from then on",
 		Long: "Take the protection away and end the daemon if it runs. Everything of postroad's is removed from the\n" +
-			"kernel, and SMTP with the peers flows in clear from then on. `postroad run` brings the protection back.",
-		Args: cobra.NoArgs,
+			"kernel, and SMTP with the peers flows IN CLEAR from then on: their addresses are listed. `postroad run`, or\n" +
+			"`systemctl start postroad`, brings the protection back, and so does a reboot where the service is enabled.",
+		Example: "  sudo postroad down",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := needPrivilege("postroad down"); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
@@ -30,7 +31,10 @@ func main() {
 
 // run is main, to be called by tests: words in, words and exit status out.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := rootCommand()
+	return execute(ctx, rootCommand(&options{}), args, stdin, stdout, stderr)
+}
+
+func execute(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

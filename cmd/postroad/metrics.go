@@ -13,7 +13,7 @@ func metricsCommand(o *options) *cobra.Command {
 		Long: "Print what the daemon tells Prometheus, as text. Prometheus itself reads the same at /metrics of the address\n" +
 			"that the peers file gives as metrics, in [host].",
 		Example: "  postroad metrics | promtool check metrics\n" +
-			"  postroad metrics >postroad.prom.new && mv postroad.prom.new postroad.prom   # for node_exporter's textfile collector",
+			"  postroad metrics | sponge /var/lib/prometheus/node-exporter/postroad.prom",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := control.Client{Socket: o.socket}.Metrics(cmd.Context(), cmd.OutOrStdout())

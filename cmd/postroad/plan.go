@@ -18,7 +18,11 @@ func planCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan",
 		Short: "Show what running or reloading would change, changing nothing",
-		Args:  cobra.NoArgs,
+		Long: "Show, step by step, what `postroad run` or `postroad reload` would change in the kernel now. Nothing is\n" +
+			"changed, and no secret is shown. The exit status is 2 if the peers file is broken.",
+		Example: "  sudo postroad plan\n" +
+			"  sudo postroad plan -c ./new.toml",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := needPrivilege("postroad plan"); err != nil {
 				return err

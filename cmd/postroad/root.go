@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -18,26 +17,52 @@ type options struct {
 	selectors string // file
 }
 
-func rootCommand() *cobra.Command {
-	o := &options{}
+func rootCommand(o *options) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "postroad",
-		Short:         "An encrypted road between mail hosts",
-		Long:          "postroad carries all SMTP between this mail host and the peers listed in a file\nthrough WireGuard, or not at all. The mail server is not touched, and does not know.",
+		Use:   "postroad",
+		Short: "An encrypted road between mail hosts",
+		Long: "postroad carries all SMTP between this mail host and the peers listed in a file\n" +
+			"through WireGuard, or not at all. The mail server is not touched, and does not know.\n\n" +
+			"The exit status is 0 if all went well, 1 if it failed, and 2 if the command line or the\n" +
+			"peers file is broken.",
+		Example: "  sudo postroad check              # is the peers file right?\n" +
+			"  sudo postroad plan               # what would be changed? changes nothing\n" +
+			"  sudo systemctl reload postroad   # put it in force\n" +
+			"  sudo postroad status             # is mail protected?\n" +
+			"  man postroad                     # all there is to know; man postroad.toml: of the peers file",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.New("which command? `postroad --help` lists them")
-		},
 	}
 	root.PersistentFlags().StringVarP(&o.file, "config", "c", peers.DefaultFile, "the peers `file`")
 	root.PersistentFlags().StringVar(&o.socket, "socket", control.DefaultSocket, "the daemon's control `socket`")
 	root.PersistentFlags().StringVar(&o.selectors, "selectors", peers.DefaultSelectorsFile,
 		"the `file` in which the daemon remembers what it protects")
+	completeFile(root, "config", "toml")
+	completeFile(root, "socket")
+	completeFile(root, "selectors")
 	root.AddCommand(runCommand(o), checkCommand(o), planCommand(o), statusCommand(o), reloadCommand(o), downCommand(o), doctorCommand(o),
-		metricsCommand(o), genkeyCommand(), pubkeyCommand(), versionCommand())
+		metricsCommand(o), genkeyCommand(), pubkeyCommand(), versionCommand(), completionCommand(), manCommand())
+	root.SetHelpCommand(helpCommand())
+	helpful(root)
 	return root
+}
+
+// helpCommand is cobra's in words like ours.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [command]...",
+		Short:   "Show the help of a command",
+		Long:    "Show the help of a command: what it does, its flags, and examples. So does its flag --help.",
+		Example: "  postroad help status",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noCommand(c, rest)
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
 }
 
 // load reads the peers file; what is wrong with it is the user's to mend.
@@ -51,5 +76,5 @@ func needPrivilege(what string) error {
 	if linux.Privileged() {
 		return nil
 	}
-	return failed(fmt.Errorf("%s needs root (or the capability CAP_NET_ADMIN); try sudo", what))
+	return failed(fmt.Errorf("%s needs root, or the capability CAP_NET_ADMIN: try sudo %s", what, what))
 }

@@ -22,29 +22,60 @@ import (
 )
 
 func runCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var lo logOptions
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon in the foreground",
-		Long: "Run the daemon in the foreground. SIGHUP reads the peers file again. When the daemon ends,\n" +
-			"however it does, the protection stays: mail to peers waits, or goes on through the kernel's WireGuard.\n" +
-			"`postroad down` takes it away. Where the daemon cannot start, what the last good peers file protected\n" +
-			"is closed. The exit status is 2 if the peers file is broken or the host lacks something, 3 after down,\n" +
-			"and 1 if something else failed.",
+		Long: "Run the daemon in the foreground. SIGHUP reads the peers file again; `postroad reload` also says whether\n" +
+			"that went well. SIGTERM ends the daemon. However it ends, the protection stays: mail to peers waits, or\n" +
+			"goes on through the kernel's WireGuard. `postroad down` takes it away. Where the daemon cannot start, what\n" +
+			"the last good peers file protected is closed.\n\n" +
+			"What happens to the protection of mail is logged to standard error, one line each; where that is systemd's\n" +
+			"journal, with priorities. The section LOG LINES of postroad(1) explains them.\n\n" +
+			"The exit status is 2 if the command line or the peers file is broken or the host lacks something, 3 after\n" +
+			"`postroad down`, and 1 if something else failed.",
+		Example: "  sudo postroad run\n" +
+			"  sudo postroad run --log-level debug\n" +
+			"  sudo postroad run --log-format json 2>>/var/log/postroad.json",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := lo.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
 			if err := needPrivilege("postroad run"); err != nil {
 				return err
 			}
 			debug.SetTraceback("crash") // by a signal: the exit status of a crash would be that of a broken file
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
-			server, c, err := o.prepare(cmd.Context(), log)
-			if err != nil {
-				return err
-			}
-			defer server.Close()
-			return o.runDaemon(cmd.Context(), server, c, log)
+			slog.SetDefault(log)        // what libraries log is in lines of the same kind
+			return logged(log, o.run(cmd.Context(), log))
 		},
 	}
+	lo.register(cmd)
+	return cmd
+}
+
+// run is the daemon's life.
+func (o *options) run(ctx context.Context, log *slog.Logger) error {
+	server, c, err := o.prepare(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	return o.runDaemon(ctx, server, c, log)
+}
+
+// logged logs why the daemon does not run, each reason in a line of its own, and
+// leaves the exit status: the log is where one looks.
+func logged(log *slog.Logger, err error) error {
+	var e exitError
+	if !errors.As(err, &e) || e.err == nil {
+		return err
+	}
+	for _, line := range tunnel.Flatten(e.err) {
+		log.Error("not running", "error", line)
+	}
+	return exitError{code: e.code}
 }
 
 // prepare takes the control socket, which only one daemon can; closes what was
@@ -65,7 +96,7 @@ func (o *options) prepare(ctx context.Context, log *slog.Logger) (*control.Serve
 	}
 	server.Close()
 	if closed > 0 {
-		log.Warn("not starting; SMTP with the peers of the last good file is in their tunnels or waits", "addresses", closed)
+		log.Warn("closed: SMTP with the peers of the last good file is in their tunnels or waits", "addresses", closed)
 	}
 	if linux.Passing(err) {
 		return nil, nil, failed(err)
@@ -132,10 +163,11 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 	g.Go(func() error { return server.Serve(ctx, loop, told.Handler) })
 	g.Go(func() error { return reloadOnHangup(ctx, loop) })
 	err := g.Wait()
-	log.Info("stopped", "error", err)
 	if err == nil && loop.TakenDown() {
+		log.Warn("stopped: the protection was taken away, SMTP with peers flows in clear")
 		return exitError{code: exitDown}
 	}
+	log.Info("stopped: the protection stays in the kernel")
 	return failed(err)
 }
 

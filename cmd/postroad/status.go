@@ -24,12 +24,16 @@ func statusCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show whether mail with the peers is protected",
-		Long:  "Show whether mail with the peers is protected. The exit status is 0 if it flows, or would, through the\ntunnel with every peer, and 1 otherwise.",
-		Args:  cobra.NoArgs,
+		Long: "Show whether mail with the peers is protected. The section PEER STATES of postroad(1) explains the states.\n" +
+			"The exit status is 0 if mail flows, or would, through the tunnel with every peer and the peers file on disk is\n" +
+			"in force, and 1 otherwise.",
+		Example: "  sudo postroad status\n" +
+			"  sudo postroad status --json",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := control.Client{Socket: o.socket}.Status(cmd.Context())
 			if errors.Is(err, control.ErrNotRunning) {
-				return o.notRunning(cmd, err)
+				return o.notRunning(cmd, o.hint(err))
 			}
 			if err != nil {
 				return refused(cmd.ErrOrStderr(), err)
@@ -62,14 +66,14 @@ func (o *options) notRunning(cmd *cobra.Command, err error) error {
 	case seeErr != nil:
 		return failed(errors.Join(err, seeErr))
 	case fileErr != nil && len(closedTo(have)) == 0:
-		return failed(fmt.Errorf("%w, and nothing of it stands in the kernel", err))
+		return failed(fmt.Errorf("%w; nothing of it stands in the kernel: SMTP with peers flows IN CLEAR", err))
 	case fileErr != nil:
-		return failed(fmt.Errorf("%w; what it put in place for %d addresses stands, and the peers file is not sound", err, len(closedTo(have))))
+		return failed(fmt.Errorf("%w; what it put in place for %d addresses stands, and the peers file is broken: postroad check", err, len(closedTo(have))))
 	}
 	for _, p := range c.Peers {
 		for _, a := range p.Addresses {
 			if !tunnel.Closed(have, a, c.Host.Ports) {
-				return failed(fmt.Errorf("%w, and SMTP with %s (%s) can flow IN CLEAR", err, p.Name, a))
+				return failed(fmt.Errorf("%w; SMTP with %s (%s) can flow IN CLEAR", err, p.Name, a))
 			}
 		}
 	}
