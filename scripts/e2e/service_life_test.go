@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +140,7 @@ func TestServiceWithNetworkd(t *testing.T) {
 	repairs := func() int {
 		journal, err := s.m.Journal(ctx, "postroad.service")
 		must(t, err)
-		return strings.Count(journal, "msg=applied step=\"add rule") // the routes go anyway, with the address that they name
+		return len(regexp.MustCompile(`msg="drift repaired" what="[^"]* rules?[",]`).FindAllString(journal, -1)) // the routes go anyway, with the address that they name
 	}
 	configure := func() {
 		must(t, s.systemctl(ctx, "restart", "systemd-networkd"))
@@ -156,7 +157,7 @@ func TestServiceWithNetworkd(t *testing.T) {
 	}
 	run(ctx, t, s.m.Host, "rm", "/usr/lib/systemd/networkd.conf.d/50-postroad.conf")
 	configure()
-	must(t, lab.Eventually(ctx, 5*time.Second, "networkd to take rules away", func() error {
+	must(t, lab.Eventually(ctx, 15*time.Second, "networkd to take rules away", func() error {
 		if repairs() == before {
 			return errors.New("it has not")
 		}

@@ -51,6 +51,8 @@ var files = []string{
 	"-rw-r--r-- /usr/share/doc/postroad/examples/postroad.toml",
 	"-rw-r--r-- /usr/share/doc/postroad/licences",
 	"-rw-r--r-- /usr/share/fish/vendor_completions.d/postroad.fish",
+	"-rw-r--r-- /usr/share/man/man1/postroad.1.gz",
+	"-rw-r--r-- /usr/share/man/man5/postroad.toml.5.gz",
 }
 
 var (
@@ -301,6 +303,9 @@ func TestLintian(t *testing.T) {
 	out, err := exec.Command("lintian", args...).CombinedOutput()
 	if err != nil || bytes.Contains(out, []byte("\nE: ")) || bytes.HasPrefix(out, []byte("E: ")) {
 		t.Errorf("%v\n%s", err, out)
+	}
+	if bytes.Contains(out, []byte("manual")) || bytes.Contains(out, []byte("groff")) {
+		t.Errorf("something is wrong with the manual pages:\n%s", out)
 	}
 }
 
