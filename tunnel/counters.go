@@ -77,11 +77,19 @@ func (c *Counters) passed(start time.Time, err error) {
 	c.PassTime += c.LastPass.Sub(start)
 }
 
-// stepped counts a step that was done.
-func (c *Counters) stepped(s Step, repairs bool) {
-	if repairs {
-		c.Repairs[Kind(s)]++
+// stepped counts a step that was done. A greeting repairs nothing.
+func (c *Counters) stepped(s Step, repair bool) {
+	if k := Kind(s); repair && k != GreetingStep {
+		c.Repairs[k]++
 	} else {
-		c.Changes[Kind(s)]++
+		c.Changes[k]++
 	}
+}
+
+// settle notes that want is in place.
+func (l *Loop) settle(want State) {
+	for i := range want.Device.Peers {
+		want.Device.Peers[i].Repoint = false // done
+	}
+	l.settled = &want
 }

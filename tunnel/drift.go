@@ -48,21 +48,11 @@ func causes(before *State, have Device, want State, now time.Time) func(Step) ca
 		switch {
 		case asked[s.String()]:
 			return wanted
-		case accompanies(s), roamed(have, s):
+		case s == (ForgetPaths{}), Kind(s) == GreetingStep, roamed(have, s):
 			return occasion
 		}
 		return repair
 	}
-}
-
-// accompanies says whether a step changes nothing: it goes with what made it
-// necessary.
-func accompanies(s Step) bool {
-	switch s.(type) {
-	case GreetPeer, ForgetPaths:
-		return true
-	}
-	return false
 }
 
 // roamed says whether a step only sets back the endpoint of a peer that was
@@ -125,13 +115,19 @@ func (d *drift) due(now time.Time) time.Duration {
 // words lists what was repaired: "guard, link, 2 routes".
 func (d *drift) words() string {
 	var all []string
-	for _, k := range StepKinds {
-		switch n := d.what[k]; {
-		case n == 0:
-		case n == 1, k == GuardStep, k == LinkStep, k == DeviceStep:
-			all = append(all, string(k))
-		default:
-			all = append(all, fmt.Sprintf("%d %ss", n, k))
+	for _, kind := range StepKinds {
+		n, word := d.what[kind], string(kind)
+		if kind == DeviceStep {
+			word = "key or port of the link"
+		}
+		switch kind {
+		case PeerStep, RouteStep, RuleStep:
+			if n > 1 {
+				word = fmt.Sprintf("%d %ss", n, kind)
+			}
+		}
+		if n > 0 {
+			all = append(all, word)
 		}
 	}
 	return strings.Join(all, ", ")

@@ -41,7 +41,7 @@ func TestDriftIsTold(t *testing.T) {
 		"rules": {func(s *State) { s.Rules = s.Rules[2:] }, `what="2 rules" steps=2`},
 		"route": {func(s *State) { s.Routes = s.Routes[1:] }, "what=route steps=1"},
 		"link":  {func(s *State) { s.Link.Up = false }, "what=link steps=1"},
-		"alien": {func(s *State) { s.Device.Peers = append(s.Device.Peers, DevicePeer{PublicKey: peers.PublicKey{9}}) }, `what=peer steps=1`},
+		"alien": {func(s *State) { s.Device.Peers = append(s.Device.Peers, DevicePeer{PublicKey: peers.PublicKey{9}}) }, "what=peer steps=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -87,9 +87,9 @@ type Loop struct {
 	told       string // the words that Tell was given last
 	repoint    map[peers.PublicKey]bool
 	names      *names
+	settled    *State // what was in place after the last clean pass; nil: there was none
 	counters   Counters
 	tracker    tracker
-	settled    *State // what was wished at the last pass that left nothing to do; nil: there was none
 	drift      drift
 	culprits   *culprits
 	calls      chan func(context.Context)
@@ -100,7 +100,7 @@ type Loop struct {
 // New returns a loop that starts with the config c.
 func New(l Loop, c *peers.Config) *Loop {
 	l.calls, l.pokes, l.stopped = make(chan func(context.Context)), make(chan struct{}, 1), make(chan struct{})
-	l.tracker.log, l.culprits, l.counters = l.Log, &culprits{}, newCounters()
+	l.tracker.log, l.counters, l.culprits = l.Log, newCounters(), &culprits{}
 	l.names = newNames(l.Lookup, l.Log, l.Poke)
 	l.accept(c)
 	return &l

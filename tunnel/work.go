@@ -97,7 +97,7 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 	done, doErr := l.carryOut(ctx, plan, why)
 	if doErr == nil {
 		l.repointed(want)
-		l.settled = &want
+		l.settle(want)
 	}
 	if len(plan) > 0 {
 		have, want, err = l.look(ctx)

@@ -32,7 +32,8 @@ func doctorCommand(o *options) *cobra.Command {
 			"all is well, and seven to thirty where a peer does not answer. Run on both hosts at once it sees most.\n\n" +
 			"It needs root. While it runs there is an nft table inet postroad-doctor, which counts and decides nothing. The exit\n" +
 			"status is 0 if nothing is wrong, 1 if something is.",
-		Example: "  sudo postroad doctor\n  sudo postroad doctor mx.partner.example\n  sudo postroad doctor --json | jq '.findings[0]'\n  postroad doctor --list",
+		Example:           "  sudo postroad doctor\n  sudo postroad doctor mx.partner.example\n  sudo postroad doctor --json | jq '.findings[0]'\n  postroad doctor --list",
+		ValidArgsFunction: completePeers(o),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if list {
 				return failed(listChecks(cmd.OutOrStdout()))
@@ -100,7 +101,7 @@ func (o *options) evidence(ctx context.Context) *doctor.Evidence {
 func unknown(c *peers.Config, names []string) error {
 	for _, n := range names {
 		if c != nil && !slices.ContainsFunc(c.Peers, func(p peers.Peer) bool { return p.Name == n }) {
-			return fmt.Errorf("the peers file has no peer %q", n)
+			return fmt.Errorf("the peers file has no peer %q: `postroad status` lists them", n)
 		}
 	}
 	return nil

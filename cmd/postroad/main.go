@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
@@ -31,10 +30,7 @@ func main() {
 
 // run is main, to be called by tests: words in, words and exit status out.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return execute(ctx, rootCommand(&options{}), args, stdin, stdout, stderr)
-}
-
-func execute(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := rootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

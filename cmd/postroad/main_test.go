@@ -13,7 +13,6 @@ func TestMain(m *testing.M) {
 		"postroad": func() {
 			os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 		},
-		"postroad-names": names,
 	})
 }
 

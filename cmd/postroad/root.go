@@ -17,7 +17,8 @@ type options struct {
 	selectors string // file
 }
 
-func rootCommand(o *options) *cobra.Command {
+func rootCommand() *cobra.Command {
+	o := &options{}
 	root := &cobra.Command{
 		Use:   "postroad",
 		Short: "An encrypted road between mail hosts",

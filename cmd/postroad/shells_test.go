@@ -8,19 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/spf13/cobra"
 )
 
-// names is postroad with one more command, whose arguments are names of peers.
-func names() {
-	o := &options{}
-	root := rootCommand(o)
-	root.AddCommand(&cobra.Command{Use: "names [PEER]...", ValidArgsFunction: completePeers(o), Run: func(*cobra.Command, []string) {}})
-	os.Exit(execute(context.Background(), root, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-// A shellLab is a folder with a peers file and a program postroad, that of names.
+// A shellLab is a folder with a peers file.
 type shellLab struct{ dir string }
 
 func newShellLab(t *testing.T, needs ...string) shellLab {
@@ -36,25 +26,13 @@ func newShellLab(t *testing.T, needs ...string) shellLab {
 	lab := shellLab{t.TempDir()}
 	write(t, lab.dir+"/peers.toml", "[[peer]]\nname = \"mx.partner.example\"\n[[peer]]\nname = \"relay.example\"\n")
 	write(t, lab.dir+"/peers.txt", "")
-	program, err := exec.LookPath("postroad-names") // TestMain put it there
-	if err == nil {
-		err = os.Symlink(program, lab.dir+"/postroad-names")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	// testscript's programs go by their name
-	write(t, lab.dir+"/postroad", "#!/bin/sh\nexec "+lab.dir+"/postroad-names \"$@\"\n")
-	if err := os.Chmod(lab.dir+"/postroad", 0o700); err != nil {
-		t.Fatal(err)
-	}
 	return lab
 }
 
 // completions writes a shell's to a file.
 func (lab shellLab) completions(t *testing.T, shell, file string) {
 	t.Helper()
-	out, err := exec.Command(lab.dir+"/postroad", "completion", shell).Output()
+	out, err := exec.Command("postroad", "completion", shell).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +46,7 @@ func (lab shellLab) run(t *testing.T, shell ...string) string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, shell[0], shell[1:]...)
 	cmd.Dir = lab.dir
-	cmd.Env = append(os.Environ(), "PATH="+lab.dir+":"+os.Getenv("PATH"), "HOME="+lab.dir, "TERM=dumb", "LC_ALL=C.UTF-8")
+	cmd.Env = append(os.Environ(), "HOME="+lab.dir, "TERM=dumb", "LC_ALL=C.UTF-8")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%q: %v\n%s", shell, err, out)
@@ -81,8 +59,8 @@ var typed = []struct{ line, want string }{
 	{"postroad sta", "status"},
 	{"postroad run --log-le", "--log-level"},
 	{"postroad run --log-level deb", "debug"},
-	{"postroad -c ./peers.toml names mx", "mx.partner.example"},
-	{"postroad -c ./peers.toml names mx.partner.example re", "relay.example"},
+	{"postroad -c ./peers.toml doctor mx", "mx.partner.example"},
+	{"postroad -c ./peers.toml doctor mx.partner.example re", "relay.example"},
 	{"postroad check -c ./pe", "./peers.toml"}, // and not peers.txt
 }
 

@@ -23,7 +23,7 @@ func walk(c *cobra.Command, visit func(*cobra.Command)) {
 // Every command says what it does and gives an example of itself, and every flag
 // says what it is for.
 func TestEveryCommandHasHelp(t *testing.T) {
-	root := rootCommand(&options{})
+	root := rootCommand()
 	walk(root, func(c *cobra.Command) {
 		path := c.CommandPath()
 		for what, text := range map[string]string{"Short": c.Short, "Long": c.Long, "Example": c.Example} {
@@ -58,7 +58,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 // one line that names the command, and ends with status 2.
 func TestEveryCommandRefusesUnknownWords(t *testing.T) {
 	var paths [][]string
-	walk(rootCommand(&options{}), func(c *cobra.Command) { paths = append(paths, strings.Fields(c.CommandPath())[1:]) })
+	walk(rootCommand(), func(c *cobra.Command) { paths = append(paths, strings.Fields(c.CommandPath())[1:]) })
 	for _, path := range paths {
 		var out, stderr bytes.Buffer
 		code := run(t.Context(), append(slices.Clone(path), "--frobnicate"), strings.NewReader(""), &out, &stderr)
@@ -79,7 +79,7 @@ func TestManualsAreWhole(t *testing.T) {
 			t.Errorf("postroad.toml(5) lacks %s", key)
 		}
 	}
-	root := rootCommand(&options{})
+	root := rootCommand()
 	page := commandPage(root, "")
 	walk(root, func(c *cobra.Command) {
 		if c.IsAvailableCommand() && !c.HasSubCommands() && !strings.Contains(page, ".SS "+escape(c.CommandPath())) {
