@@ -23,28 +23,34 @@ const maxKeyFile = 4 << 10
 // Load returns what the peers file at path says, with the system's key files
 // and host name. An error is that of reading the file, or Decode's.
 func Load(path string) (*Config, error) {
-	return load(path, Env{Hostname: hostname, ReadKey: ReadKeyFile})
+	return load(path, System())
 }
 
 // LoadHere is Load that also refuses peers with an address that one of this
 // host's interfaces has. It is for people who edit a file: at a boot, or while
 // addresses move, one such peer must not leave the others without protection.
 func LoadHere(path string) (*Config, error) {
-	return load(path, Env{Hostname: hostname, ReadKey: ReadKeyFile, Local: localAddresses})
+	return load(path, SystemHere())
 }
 
+// System returns the environment that [Load] decodes in.
+func System() Env { return Env{Hostname: hostname, ReadKey: ReadKeyFile} }
+
+// SystemHere returns the environment that [LoadHere] decodes in.
+func SystemHere() Env { return Env{Hostname: hostname, ReadKey: ReadKeyFile, Local: localAddresses} }
+
 func load(path string, env Env) (*Config, error) {
-	data, err := read(path)
+	data, err := readPeersFile(path)
 	if err != nil {
 		return nil, err
 	}
 	return Decode(path, data, env)
 }
 
-// read returns the content of a peers file, one byte more than [MaxFileSize] at
-// most.
-func read(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0) // never waits, not for a named pipe
+// readPeersFile returns the content of a regular file, cut where it is too large
+// to decode. It never waits, not for a named pipe.
+func readPeersFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening peers file %q: %w", path, cause(err))
 	}

@@ -38,21 +38,35 @@ type scanner struct {
 	marked int            // position up to which newlines are counted
 	line   int            // at marked
 	deep   int            // line of what nests deeper than maxDepth; 0: nothing
+	spans  []span         // the top level's, then one for each header
+}
+
+// A span is where the text of a table stands: from its header, or for the top
+// level the beginning, to the end of the last value in it.
+type span struct {
+	path       string // of the table; an array's element has its index
+	start, end int    // in bytes
 }
 
 // scanLines returns the lines of all values of text, and the line where it
 // nests too deeply to be parsed, or 0.
 func scanLines(text string) (l lines, deep int) {
-	s := &scanner{text: text, lines: lines{}, counts: map[string]int{}, line: 1}
-	table := ""
-	for s.space("\n"); s.pos < len(s.text); s.space("\n") {
-		if s.eat("[") {
-			table = s.header()
-		} else {
-			s.assignment(table, 0)
-		}
-	}
+	s := scan(text)
 	return s.lines, s.deep
+}
+
+// scan reads all of a text.
+func scan(text string) *scanner {
+	s := &scanner{text: text, lines: lines{}, counts: map[string]int{}, line: 1, spans: []span{{}}}
+	for s.space("\n"); s.pos < len(s.text); s.space("\n") {
+		if start := s.pos; s.eat("[") {
+			s.spans = append(s.spans, span{path: s.header(), start: start})
+		} else {
+			s.assignment(s.spans[len(s.spans)-1].path, 0)
+		}
+		s.spans[len(s.spans)-1].end = s.pos
+	}
+	return s
 }
 
 // header reads the rest of [a.b] or [[a.b]], and returns its table's path.

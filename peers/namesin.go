@@ -8,7 +8,7 @@ import (
 // of it is wrong: for completing what somebody types. A file that cannot be read
 // or is no TOML has none.
 func NamesIn(path string) (names []string) {
-	data, err := read(path)
+	data, err := readPeersFile(path)
 	if err != nil || len(data) > MaxFileSize {
 		return nil
 	}

@@ -45,7 +45,7 @@ func (s Selectors) Save(path string) error {
 		err = os.MkdirAll(filepath.Dir(path), 0o700) // systemd's StateDirectory= makes it, other inits do not
 	}
 	if err == nil {
-		err = replaceFile(path, append(data, '\n'))
+		err = replaceFile(path, append(data, '\n'), nil)
 	}
 	if err != nil {
 		return fmt.Errorf("remembering what is protected: %w", err)
@@ -86,31 +86,4 @@ func (s Selectors) check() error {
 		err = errors.Join(err, errors.New("a port is missing"))
 	}
 	return err
-}
-
-// replaceFile puts a file in place of the one of that name, or of none. Whenever
-// the power fails, one of the two is there, whole.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // where it was not renamed
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes what was renamed in a folder last.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
