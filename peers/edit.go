@@ -87,7 +87,7 @@ func differing(have, p Peer) (keys []string) {
 	}{
 		{"public_key", have.PublicKey == p.PublicKey},
 		{"endpoint", have.Endpoint == p.Endpoint},
-		{"addresses", sameSet(texts(have.Addresses), texts(p.Addresses))},
+		{"addresses", sameSet(have.Addresses, p.Addresses)},
 		{"domains", sameSet(have.Domains, p.Domains)},
 		{"keepalive", have.Keepalive == p.Keepalive || p.Keepalive == 0},
 	} {
@@ -96,10 +96,6 @@ func differing(have, p Peer) (keys []string) {
 		}
 	}
 	return keys
-}
-
-func sameSet(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // index returns which peer has the name; -1: none.
