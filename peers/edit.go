@@ -65,10 +65,13 @@ func Remove(name string, data []byte, env Env, peer string) (Change, error) {
 	return Change{text, lines, line}, before.minus(i).must(after)
 }
 
-// fits says whether a peer of that name is there already.
+// fits says whether a peer is this host, or is there already.
 func (c *Config) fits(p Peer) error {
 	i := c.index(p.Name)
-	if i < 0 {
+	switch {
+	case p.PublicKey == c.Host.PrivateKey.Public():
+		return fmt.Errorf("this is the card of this host itself (its public_key is this host's own): add that of the other host")
+	case i < 0:
 		return nil
 	}
 	if differs := differing(c.Peers[i], p); len(differs) > 0 {

@@ -71,7 +71,7 @@ func TestAddRefuses(t *testing.T) {
 			"there already, with another addresses, another domains: to replace it"},
 		{"key of another", file, partner(t), `adding peer "new.example": public_key: is that of peer "old.example" too (line 3)`},
 		{"address of another", strings.Replace(file, publicB, publicA, 1), partner(t), `"192.0.2.1" is an address of peer "old.example" too (line 5)`},
-		{"own key", "", with(func(p *Peer) { p.PublicKey = mustPublic(t, ownPublic) }), "is this host's own"},
+		{"own key", "", with(func(p *Peer) { p.PublicKey = mustPublic(t, ownPublic) }), "the card of this host itself"},
 	} {
 		got, err := Add("f", []byte(tt.in), testEnv, tt.p)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, ErrAlready) {

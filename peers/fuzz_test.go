@@ -107,7 +107,7 @@ func checkEndpoint(t *testing.T, e Endpoint) {
 	if a, ok := e.Addr(); ok {
 		text = a.String()
 	}
-	if again, err := parseEndpoint(text); e != (Endpoint{}) && (err != nil || again != e) {
+	if again, err := ParseEndpoint(text); e != (Endpoint{}) && (err != nil || again != e) {
 		t.Errorf("endpoint %v reads back as %v, %v", e, again, err)
 	}
 }

@@ -49,7 +49,7 @@ func (t table) hostName() string {
 func (t table) addresses() (all []netip.Addr) {
 	items, _ := list[string](t, "addresses", `"203.0.113.5"`)
 	for _, i := range items {
-		a, err := parseAddress(i.value)
+		a, err := ParseAddress(i.value)
 		if err != nil {
 			t.problemAt(i.line, "addresses", "%v", err)
 		} else if t.claimAddress(a, i.line) {

@@ -28,8 +28,8 @@ func checkHostName(s string) error {
 	return nil
 }
 
-// parseAddress returns a mail address: one that can be routed to a single host.
-func parseAddress(s string) (netip.Addr, error) {
+// ParseAddress returns a mail address: one that can be routed to a single host.
+func ParseAddress(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
 	switch {
 	case err == nil:
@@ -75,8 +75,8 @@ func special(a netip.Addr) string {
 	return ""
 }
 
-// parseEndpoint returns the endpoint of a text such as "[2001:db8::5]:51825".
-func parseEndpoint(s string) (Endpoint, error) {
+// ParseEndpoint returns the endpoint of a text such as "[2001:db8::5]:51825".
+func ParseEndpoint(s string) (Endpoint, error) {
 	if strings.Count(s, ":") > 1 && !strings.HasPrefix(s, "[") {
 		return Endpoint{}, fmt.Errorf(`%s is not an endpoint: IPv6 addresses go in brackets, such as "[2001:db8:b::5]:51825"`, quote(s))
 	}

@@ -78,7 +78,7 @@ func (t table) publicKey() PublicKey {
 
 func (t table) endpoint() (e Endpoint) {
 	t.text("endpoint", "", `"mx.partner.example:51825"`, func(s string) (err error) {
-		e, err = parseEndpoint(s)
+		e, err = ParseEndpoint(s)
 		return err
 	})
 	return e

@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -11,6 +15,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"postroad": func() {
+			pretend()
 			os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 		},
 	})
@@ -24,6 +29,58 @@ func TestScripts(t *testing.T) {
 			"exits": exits,
 		},
 	})
+}
+
+// pretend gives the commands the surroundings that a script describes: a line
+// of $TEST_DNS is "NAME ADDRESS", "MX DOMAIN HOST" or "FAILS NAME", and
+// $TEST_ADDRESSES are the host's own.
+func pretend() {
+	resolver = testZone(os.Getenv("TEST_DNS"))
+	if own, ok := os.LookupEnv("TEST_ADDRESSES"); ok {
+		sourceAddresses = func(string) (all []netip.Addr, err error) {
+			for s := range strings.FieldsSeq(own) {
+				all = append(all, netip.MustParseAddr(s))
+			}
+			return all, nil
+		}
+	}
+}
+
+// A testZone is what DNS knows.
+type testZone string
+
+// find returns the last words of the lines that have the others.
+func (z testZone) find(words ...string) (all []string, err error) {
+	for line := range strings.Lines(string(z)) {
+		f := strings.Fields(line)
+		n := len(f) - 1
+		switch {
+		case n == 1 && f[0] == "FAILS" && f[1] == words[len(words)-1]:
+			return nil, &net.DNSError{Err: "server misbehaving", Name: f[1], IsTemporary: true}
+		case n == len(words) && slices.Equal(f[:n], words):
+			all = append(all, f[n])
+		}
+	}
+	if len(all) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: words[len(words)-1], IsNotFound: true}
+	}
+	return all, nil
+}
+
+func (z testZone) LookupNetIP(_ context.Context, _, host string) (all []netip.Addr, err error) {
+	found, err := z.find(strings.TrimSuffix(host, "."))
+	for _, s := range found {
+		all = append(all, netip.MustParseAddr(s))
+	}
+	return all, err
+}
+
+func (z testZone) LookupMX(_ context.Context, name string) (all []*net.MX, err error) {
+	found, err := z.find("MX", strings.TrimSuffix(name, "."))
+	for _, s := range found {
+		all = append(all, &net.MX{Host: s + "."})
+	}
+	return all, err
 }
 
 // exits is for checking exit statuses: exits N COMMAND...
