@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 
@@ -23,7 +24,7 @@ const (
 func printQR(w io.Writer, text string) error {
 	code, err := qr.Encode(text, qr.L)
 	if err != nil {
-		return err
+		return fmt.Errorf("making the QR code: %w: this card is too long for one; send it without --qr", err)
 	}
 	before, after := "", ""
 	if isTerminal(w) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -70,6 +71,9 @@ func helpCommand() *cobra.Command {
 // load reads the peers file; what is wrong with it is the user's to mend.
 func (o *options) load() (*peers.Config, error) {
 	c, err := peers.Load(o.file)
+	if errors.Is(err, fs.ErrNotExist) && len(peers.Problems(err)) == 0 {
+		err = fmt.Errorf("%w: `postroad init` makes one", err)
+	}
 	return c, misconfigured(err)
 }
 
