@@ -16,7 +16,7 @@ const quiet = 4
 // The colours of a terminal that make a code dark on light, whatever its own are.
 const (
 	whiteOnBlack = "\x1b[38;5;231;48;5;16m"
-	plain        = "\x1b[0m"
+	noColour     = "\x1b[0m"
 )
 
 // printQR writes a text as a QR code of half blocks: a module is as wide as a
@@ -28,7 +28,7 @@ func printQR(w io.Writer, text string) error {
 	}
 	before, after := "", ""
 	if isTerminal(w) {
-		before, after = whiteOnBlack, plain
+		before, after = whiteOnBlack, noColour
 	}
 	b := bufio.NewWriter(w)
 	for y := -quiet; y < code.Size+quiet; y += 2 {
