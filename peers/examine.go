@@ -139,7 +139,12 @@ func (e *examiner) addresses(name string) (addrs []netip.Addr, ok bool) {
 }
 
 func (e *examiner) isPeers(a netip.Addr) bool { return slices.Contains(e.peer.Addresses, a) }
-func (e *examiner) isKnown(a netip.Addr) bool { return e.isPeers(a) || slices.Contains(e.known, a) }
+
+// isKnown says whether no clear SMTP to the address is on the wire. A hosts file
+// may give this host's own name a loopback address, and this host be a backup MX.
+func (e *examiner) isKnown(a netip.Addr) bool {
+	return a.IsLoopback() || e.isPeers(a) || slices.Contains(e.known, a)
+}
 
 // rooted keeps the resolver from trying the name below its search domains.
 func rooted(name string) string { return strings.TrimSuffix(name, ".") + "." }

@@ -70,6 +70,7 @@ func TestExamine(t *testing.T) {
 		{"MX host not known", zone{at(mx, "203.0.113.5", other, "fails"), at(domain, other)}, []RemarkKind{DNSUnavailable}, "mx2.partner.example"},
 		{"another MX", zone{at(mx, "203.0.113.5", other, "203.0.113.77"), at(domain, mx, domain, other)}, []RemarkKind{MXUnprotected}, "203.0.113.77"},
 		{"another MX with a peer's address", zone{at(mx, "203.0.113.5", other, "203.0.113.6"), at(domain, mx, domain, other)}, nil, ""},
+		{"this host is another MX", zone{at(mx, "203.0.113.5", other, "127.0.1.1"), at(domain, mx, domain, other)}, nil, ""},
 		{"only another MX", zone{at(mx, "203.0.113.5", other, "203.0.113.6"), at(domain, other)}, []RemarkKind{NotMX}, "(mx2.partner.example)"},
 		{"MX without address", zone{at(mx, "203.0.113.5"), at(domain, mx, domain, other)}, nil, ""},
 		{"domain is its own MX", zone{at(mx, "203.0.113.5", domain, "203.0.113.5"), nil}, nil, ""},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,16 +24,21 @@ const dnsPatience = 8 * time.Second
 // sourceAddresses finds this host's addresses out. Tests have their own.
 var sourceAddresses = linux.SourceAddresses
 
-// inDNS returns the addresses that a name has, without those that a hosts file
-// gives it for the host's own use.
-func inDNS(ctx context.Context, name string) (all []netip.Addr) {
-	addrs, _ := resolver.LookupNetIP(ctx, "ip", name+".") // not known is none
+// inDNS returns the addresses that a name has. If ok is false it is not known:
+// the hosts file has the host's own name, on Debian as 127.0.1.1, or there is no
+// answer.
+func inDNS(ctx context.Context, name string) (all []netip.Addr, ok bool) {
+	addrs, err := resolver.LookupNetIP(ctx, "ip", name+".")
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound {
+		return nil, true
+	}
 	for _, a := range addrs {
 		if a = a.Unmap(); !a.IsLoopback() {
 			all = append(all, a)
 		}
 	}
-	return all
+	return all, len(all) > 0
 }
 
 // domainsOf returns the domains above a host's name, and the name itself, whose
@@ -50,8 +56,8 @@ func domainsOf(ctx context.Context, name string, addrs []netip.Addr) (domains []
 // leadsTo says whether an MX host is the host of that name and those addresses.
 func leadsTo(ctx context.Context, mx, name string, addrs []netip.Addr) bool {
 	mx = strings.TrimSuffix(mx, ".")
-	return strings.EqualFold(mx, name) ||
-		slices.ContainsFunc(inDNS(ctx, mx), func(a netip.Addr) bool { return slices.Contains(addrs, a) })
+	known, _ := inDNS(ctx, mx)
+	return strings.EqualFold(mx, name) || slices.ContainsFunc(known, func(a netip.Addr) bool { return slices.Contains(addrs, a) })
 }
 
 // addressesOf returns a host's mail addresses: the file's, or else those that

@@ -145,7 +145,7 @@ func (o *options) findAddresses(ctx context.Context, name string) ([]netip.Addr,
 	if err != nil {
 		return nil, fmt.Errorf("finding out this host's addresses: %w; or give them with --address", err)
 	}
-	known := inDNS(ctx, name)
+	known, _ := inDNS(ctx, name)
 	elsewhere := !slices.ContainsFunc(known, func(a netip.Addr) bool { return slices.Contains(addrs, a) })
 	if len(known) > 0 && elsewhere && len(private(addrs)) == len(addrs) {
 		return nil, fmt.Errorf("this host has %s, and DNS says that %s is %s: if a router translates between them (1:1 NAT), run this again with%s; if not, with%s",
@@ -185,8 +185,8 @@ func notes(ctx context.Context, name string, addrs []netip.Addr) (all []string) 
 	if p := private(addrs); len(p) > 0 {
 		all = append(all, fmt.Sprintf("peers must be able to reach %s: that is private", joined(p)))
 	}
-	known := inDNS(ctx, name)
-	if len(known) == 0 {
+	known, ok := inDNS(ctx, name)
+	if ok && len(known) == 0 {
 		all = append(all, fmt.Sprintf("DNS knows no address of %s", name))
 	}
 	for _, a := range known {
