@@ -56,7 +56,7 @@ func (ch *change) follow(ctx context.Context, cmd *cobra.Command, o *options) er
 	if refusal := refused(cmd.ErrOrStderr(), err); !isSaid(refusal) {
 		return refusal
 	}
-	return failed(fmt.Errorf("the daemon refuses the peers file, and what was in force is; %s keeps the change: mend it, then: postroad reload", o.file))
+	return failed(fmt.Errorf("the daemon refuses the peers file, and what was in force still is; %s keeps the change: mend it, then: postroad reload", o.file))
 }
 
 // isSaid says whether an error is printed already.

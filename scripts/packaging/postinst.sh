@@ -26,7 +26,6 @@ start_at_boot $when
 start $when
 leave_link
 if [ $when = first ]; then
-	say "next: give the peer's operator this host's public key, put the peer into $etc/postroad.toml,"
-	say "open UDP port 51825, then: systemctl reload postroad; postroad status"
-	say "public key: $(/usr/sbin/postroad pubkey <"$key" || true)"
+	say "next, on both hosts: open UDP port 51825; postroad card, and send it to the other operator;"
+	say "postroad peer add --apply, and paste the card that you get; postroad status"
 fi
