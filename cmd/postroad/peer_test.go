@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,7 @@ func (f *fakeDaemon) serve(t *testing.T, dir string) (socket string) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- server.Serve(ctx, f) }()
+	go func() { done <- server.Serve(ctx, f, http.NotFoundHandler()) }()
 	t.Cleanup(func() {
 		stop()
 		<-done
