@@ -8,7 +8,10 @@ import (
 
 // mayImport says which of our packages each may use: data flows one way.
 var mayImport = map[string][]string{
-	"postroad/cmd/postroad":       {"postroad/peers", "postroad/tunnel", "postroad/tunnel/control", "postroad/tunnel/doctor", "postroad/tunnel/linux", "postroad/tunnel/metrics"},
+	"postroad/cmd/postroad": {"postroad/cmd/postroad/show", "postroad/cmd/postroad/top", "postroad/peers", "postroad/tunnel",
+		"postroad/tunnel/control", "postroad/tunnel/doctor", "postroad/tunnel/linux", "postroad/tunnel/metrics"},
+	"postroad/cmd/postroad/show":  {"postroad/tunnel"},
+	"postroad/cmd/postroad/top":   {"postroad/cmd/postroad/show", "postroad/peers", "postroad/tunnel"},
 	"postroad/peers":              {},
 	"postroad/tunnel":             {"postroad/peers"},
 	"postroad/tunnel/control":     {"postroad/tunnel"},

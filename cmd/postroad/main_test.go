@@ -16,8 +16,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"postroad": func() {
 			pretend()
-			os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+			main()
 		},
+		"fakedaemon": fakeDaemon,
 	})
 }
 
@@ -27,6 +28,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
+			"await": await,
 		},
 	})
 }

@@ -14,21 +14,21 @@ import (
 	"postroad/tunnel/control"
 )
 
-// A fakeDaemon reloads, or says why not.
-type fakeDaemon struct {
+// A reloadingDaemon reloads, or says why not.
+type reloadingDaemon struct {
 	reload  error
 	reloads int
 }
 
-func (*fakeDaemon) Status(context.Context) (tunnel.Status, error) { return tunnel.Status{}, nil }
-func (*fakeDaemon) Down(context.Context) error                    { return nil }
-func (f *fakeDaemon) Reload(context.Context) error {
+func (*reloadingDaemon) Status(context.Context) (tunnel.Status, error) { return tunnel.Status{}, nil }
+func (*reloadingDaemon) Down(context.Context) error                    { return nil }
+func (f *reloadingDaemon) Reload(context.Context) error {
 	f.reloads++
 	return f.reload
 }
 
 // serve answers at a socket in dir until the test ends.
-func (f *fakeDaemon) serve(t *testing.T, dir string) (socket string) {
+func (f *reloadingDaemon) serve(t *testing.T, dir string) (socket string) {
 	t.Helper()
 	socket = filepath.Join(dir, "socket")
 	server, err := control.Listen(socket)
@@ -71,7 +71,7 @@ func newHost(t *testing.T) (dir, card string) {
 
 func TestPeerApply(t *testing.T) {
 	dir, card := newHost(t)
-	d := &fakeDaemon{}
+	d := &reloadingDaemon{}
 	d.serve(t, dir)
 	for i, step := range []struct {
 		words  string
@@ -94,7 +94,7 @@ func TestPeerApply(t *testing.T) {
 // What the daemon refuses stays in the file, and the status and the words tell.
 func TestPeerApplyRefused(t *testing.T) {
 	dir, card := newHost(t)
-	(&fakeDaemon{reload: errors.New("the host lacks something")}).serve(t, dir)
+	(&reloadingDaemon{reload: errors.New("the host lacks something")}).serve(t, dir)
 	status, says := postroad(dir, card, "peer", "add", "--apply")
 	for _, want := range []string{"postroad: the host lacks something\n", "the daemon refuses the peers file, and what was in force still is; ", "keeps the change: "} {
 		if !strings.Contains(says, want) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postroad/cmd/postroad/show"
 	"postroad/tunnel/control"
 )
 
@@ -43,7 +44,7 @@ func refused(stderr io.Writer, err error) error {
 		return failed(err)
 	}
 	for _, line := range r.Errors {
-		fmt.Fprintf(stderr, "postroad: %s\n", line)
+		fmt.Fprintf(stderr, "postroad: %s\n", show.Clean(line))
 	}
 	if r.File {
 		return exitError{code: exitUsage}

@@ -44,7 +44,7 @@ func rootCommand() *cobra.Command {
 	completeFile(root, "socket")
 	completeFile(root, "selectors")
 	root.AddCommand(initCommand(o), cardCommand(o), peerCommand(o), fingerprintCommand(o))
-	root.AddCommand(runCommand(o), checkCommand(o), planCommand(o), statusCommand(o), reloadCommand(o), downCommand(o), doctorCommand(o),
+	root.AddCommand(runCommand(o), checkCommand(o), planCommand(o), statusCommand(o), topCommand(o), reloadCommand(o), downCommand(o), doctorCommand(o),
 		metricsCommand(o), genkeyCommand(), pubkeyCommand(), versionCommand(), completionCommand(), manCommand())
 	root.SetHelpCommand(helpCommand())
 	helpful(root)

@@ -5,45 +5,79 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net/netip"
+	"os"
 	"slices"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"postroad/peers"
+	"postroad/cmd/postroad/show"
 	"postroad/tunnel"
 	"postroad/tunnel/control"
-	"postroad/tunnel/linux"
 )
 
+const statusLong = `Show whether mail with the peers is protected: in a sentence, and peer by peer. With a PEER, show all
+there is to know about that one.
+
+STATE says what happens to SMTP with the peer:
+  protected  it flows through the tunnel
+  idle       it would: nothing was sent for three minutes
+  waiting    it waits: the peer has never answered
+  blocked    it waits, for the reason given
+  clear      nothing stops it from flowing in clear
+SINCE and HANDSHAKE are how long ago: m minutes, h hours, d days. SMTP is how many connections there are now.
+REFUSED counts packets of clear SMTP that were not let out or in.
+
+The exit status is 0 if it flows, or would, through the tunnel with every peer (or with PEER), the peers file on
+disk is in force and nothing else is amiss; 1 if not, or if no daemon answers; 2 if there is no such PEER.
+
+--json prints one object. Fields are added, but keep their names and meanings:
+` + jsonHelp
+
+const jsonHelp = `  running      bool; whether a daemon answered. If not, there are only well (false) and error, a text
+  well         bool; what the exit status says
+  summary      the sentence, for people
+  host         this host's name;  public_key  its WireGuard key, base64;  listen_port  its UDP port
+  link         name of the interface;  backend  kernel or userspace (empty: there is no link)
+  file         {in_force: bool, loaded: time at which the file in force was read,
+               errors: list of what is wrong with the one on disk; absent: nothing}
+  problem      why the last repair failed; absent: it did not
+  smtp_connections_error  why connections could not be counted (smtp_connections is 0 then); absent: they were
+  peers        list, in the order of the file (only PEER, if one is given):
+    name, public_key, policy ("require"), addresses (list of IP addresses)
+    state      protected, idle, waiting, blocked or clear;  reason  why not protected; absent: it is
+    since      time since which the state holds; absent: not known
+    last_handshake  time; absent: never;  endpoint  IP address and UDP port; absent: not known
+    received_bytes, sent_bytes  through the tunnel, WireGuard's own packets included, since the link was made
+    refused_in_packets, refused_out_packets  of clear SMTP, since the guard was made
+    smtp_connections  TCP connections established now between this host and the peer with one of the host's
+               ports on either side; those of containers are not seen
+Times are RFC 3339. Counters begin at 0 again when link or guard is made anew.`
+
 func statusCommand(o *options) *cobra.Command {
-	asJSON := false
+	asJSON, colour := false, ""
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show whether mail with the peers is protected",
-		Long: "Show whether mail with the peers is protected. The section PEER STATES of postroad(1) explains the states.\n" +
-			"The exit status is 0 if mail flows, or would, through the tunnel with every peer and the peers file on disk is\n" +
-			"in force, and 1 otherwise.",
-		Example: "  sudo postroad status\n" +
-			"  sudo postroad status --json",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := control.Client{Socket: o.socket}.Status(cmd.Context())
-			if errors.Is(err, control.ErrNotRunning) {
-				return o.notRunning(cmd, o.hint(err))
-			}
+		Use:               "status [PEER]",
+		Short:             "Show whether mail with the peers is protected",
+		Long:              statusLong,
+		Example:           "  postroad status\n  postroad status mx.partner.example\n  postroad status --json | jq -r '.peers[] | select(.state != \"protected\") | .name'",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completePeers(o),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			screen, err := show.ScreenOf(cmd.OutOrStdout(), colour, os.Getenv)
 			if err != nil {
-				return refused(cmd.ErrOrStderr(), err)
+				return err
 			}
-			print := printStatus
-			if asJSON {
-				print = printJSON
+			s, err := control.Client{Socket: o.socket}.Status(cmd.Context())
+			if err != nil {
+				return o.noStatus(cmd, err, asJSON)
 			}
-			if err := print(cmd.OutOrStdout(), s); err != nil {
-				return failed(err)
+			if s.Peers, err = only(s.Peers, args); err != nil {
+				return err
+			}
+			if err := printStatus(cmd.OutOrStdout(), &s, len(args) > 0, asJSON, screen); err != nil {
+				return failed(fmt.Errorf("printing the status: %w", err))
 			}
 			if !s.Well() {
 				return exitError{code: exitFailed}
@@ -52,95 +86,62 @@ func statusCommand(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&colour, "color", "auto", "use colours: `when` is auto (on a terminal), always or never")
 	return cmd
 }
 
-// notRunning adds what can be seen in the kernel without the daemon.
-func (o *options) notRunning(cmd *cobra.Command, err error) error {
-	if !linux.Privileged() {
-		return failed(err)
+// only picks the peer that args name; without args, all.
+func only(all []tunnel.PeerStatus, args []string) ([]tunnel.PeerStatus, error) {
+	if len(args) == 0 {
+		return all, nil
 	}
-	have, _, seeErr := linux.NewReader(slog.New(slog.DiscardHandler)).Observe(cmd.Context(), tunnel.Query{Link: o.linkName()})
-	c, fileErr := peers.Load(o.file)
+	i := slices.IndexFunc(all, func(p tunnel.PeerStatus) bool { return strings.EqualFold(p.Name, args[0]) })
+	if i < 0 {
+		return nil, fmt.Errorf("there is no peer %q in the peers file in force; `postroad status` lists them", args[0])
+	}
+	return all[i : i+1], nil
+}
+
+func printStatus(w io.Writer, s *tunnel.Status, one, asJSON bool, screen show.Screen) error {
 	switch {
-	case seeErr != nil:
-		return failed(errors.Join(err, seeErr))
-	case fileErr != nil && len(closedTo(have)) == 0:
-		return failed(fmt.Errorf("%w; nothing of it stands in the kernel: SMTP with peers flows IN CLEAR", err))
-	case fileErr != nil:
-		return failed(fmt.Errorf("%w; what it put in place for %d addresses stands, and the peers file is broken: postroad check", err, len(closedTo(have))))
+	case asJSON && one:
+		return printJSON(w, report{Running: true, Well: s.Well(), Summary: show.PeerSentence(s.Peers[0]), Status: s})
+	case asJSON:
+		return printJSON(w, report{Running: true, Well: s.Well(), Summary: s.Summary(), Status: s})
+	case one:
+		return show.Peer(w, s, time.Now(), screen)
 	}
-	for _, p := range c.Peers {
-		for _, a := range p.Addresses {
-			if !tunnel.Closed(have, a, c.Host.Ports) {
-				return failed(fmt.Errorf("%w; SMTP with %s (%s) can flow IN CLEAR", err, p.Name, a))
-			}
-		}
-	}
-	what := "waits"
-	if have.Link.Backend == peers.Kernel && have.Link.Up {
-		what = "goes on through the kernel's WireGuard"
-	}
-	return failed(fmt.Errorf("%w; the protection stands: SMTP with %d addresses of peers %s", err, len(closedTo(have)), what))
+	return show.Status(w, s, time.Now(), screen)
 }
 
-// closedTo returns the addresses that something of ours stands for.
-func closedTo(s tunnel.State) []netip.Addr {
-	all := slices.Clone(s.Guard.Peers)
-	for _, r := range s.Routes {
-		all = append(all, r.Dst)
-	}
-	slices.SortFunc(all, netip.Addr.Compare)
-	return slices.Compact(all)
+// A report is what --json prints. It is stable, and documented in jsonHelp.
+type report struct {
+	Running bool   `json:"running"`
+	Well    bool   `json:"well"`
+	Summary string `json:"summary,omitempty"`
+	Error   string `json:"error,omitempty"` // why no daemon answered
+	*tunnel.Status
 }
 
-func printJSON(w io.Writer, s tunnel.Status) error {
+func printJSON(w io.Writer, r report) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(s)
+	return e.Encode(r)
 }
 
-func printStatus(w io.Writer, s tunnel.Status) error {
-	fmt.Fprintln(w, s.Summary())
-	fmt.Fprintf(w, "host %s, public key %s, UDP port %d, link %s (%s)\n", s.Host, s.PublicKey, s.ListenPort, s.Link, s.Backend)
-	if !s.File.InForce {
-		fmt.Fprintf(w, "the peers file on disk is NOT in force; that of %s is:\n", s.File.Loaded.Format(time.DateTime))
-		for _, e := range s.File.Errors {
-			fmt.Fprintf(w, "  %s\n", e)
+// noStatus says why there is none, in JSON too where that was asked for.
+func (o *options) noStatus(cmd *cobra.Command, err error, asJSON bool) error {
+	end := failed(err)
+	if errors.Is(err, control.ErrNotRunning) {
+		end = o.notRunning(cmd, o.hint(err))
+	}
+	if asJSON {
+		if err := printJSON(cmd.OutOrStdout(), report{Error: end.Error()}); err != nil {
+			return failed(fmt.Errorf("printing the status: %w", err))
 		}
 	}
-	fmt.Fprintln(w)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PEER\tSTATE\tSINCE\tHANDSHAKE\tENDPOINT\tSENT\tRECEIVED\tREFUSED OUT/IN\tREASON")
-	for _, p := range s.Peers {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\n", p.Name, p.State, ago(p.Since), ago(p.LastHandshake), known(p),
-			size(p.Sent), size(p.Received), p.RefusedOut, p.RefusedIn, p.Reason)
+	if r := (*control.RefusedError)(nil); errors.As(err, &r) {
+		return refused(cmd.ErrOrStderr(), err)
 	}
-	return t.Flush()
-}
-
-func known(p tunnel.PeerStatus) string {
-	if !p.Endpoint.IsValid() {
-		return "-"
-	}
-	return p.Endpoint.String()
-}
-
-func ago(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return time.Since(t).Round(time.Second).String() + " ago"
-}
-
-// size gives bytes to three digits in binary units.
-func size(n int64) string {
-	f, unit := float64(n), 0
-	for f >= 1000 && unit < 4 {
-		f, unit = f/1024, unit+1
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.3g %ciB", f, "KMGT"[unit-1])
+	return end
 }

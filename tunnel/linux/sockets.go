@@ -3,6 +3,7 @@ package linux
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -17,6 +18,9 @@ func (k *Kernel) Connections(_ context.Context, ports []uint16) (map[netip.Addr]
 	count := map[netip.Addr]int{}
 	for _, family := range families {
 		all, err := retry(func() ([]connection, error) { return established(uint8(family)) })
+		if errors.Is(err, unix.ENOENT) {
+			err = errors.New("the kernel has no tcp_diag (CONFIG_INET_TCP_DIAG)")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("listing TCP connections: %w", err)
 		}

@@ -1,0 +1,102 @@
+package show
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"postroad/peers"
+	"postroad/tunnel"
+)
+
+var now = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+
+// example is a status with every state, and long and wide names.
+func example() *tunnel.Status {
+	s := &tunnel.Status{Host: "mx1.alpha.example", PublicKey: peers.PublicKey{1}, Link: "postroad0", Backend: peers.Kernel,
+		ListenPort: 51825, File: tunnel.FileStatus{InForce: true}}
+	add := func(name string, state tunnel.PeerState, reason string) *tunnel.PeerStatus {
+		s.Peers = append(s.Peers, tunnel.PeerStatus{Name: name, Policy: peers.Require, State: state, Reason: reason,
+			Since: now.Add(-3 * time.Minute), LastHandshake: now.Add(-12 * time.Second), Sent: 1 << 30, Received: 5000,
+			Endpoint: netip.MustParseAddrPort("203.0.113.5:51825"), Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.5")}})
+		return &s.Peers[len(s.Peers)-1]
+	}
+	add("mx.partner.example", tunnel.Protected, "").Connections = 2
+	add("mx1.hospital-nord.example", tunnel.Idle, "no traffic").RefusedIn = 12
+	add("backup.law.example", tunnel.Blocked, "handshakes are not answered").RefusedOut = 3
+	p := add("mail.a-very-long-name-of-some-organisation.example", tunnel.Waiting, "it has never answered")
+	p.LastHandshake, p.Endpoint = time.Time{}, netip.AddrPort{}
+	add("郵便.例え.example", tunnel.Clear, "nothing stops clear SMTP with 203.0.113.5")
+	return s
+}
+
+func shown(t *testing.T, screen Screen) string {
+	t.Helper()
+	var b strings.Builder
+	if err := Status(&b, example(), now, screen); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// What it looks like is in testdata; UPDATE=1 writes it.
+func TestStatus(t *testing.T) {
+	for _, width := range []int{0, 140, 120, 80, 60, 40} {
+		file := filepath.Join("testdata", fmt.Sprintf("status-%d.txt", width))
+		got := shown(t, Screen{Width: width})
+		if os.Getenv("UPDATE") != "" {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want, err := os.ReadFile(file); err != nil || got != string(want) {
+			t.Errorf("%s: got\n%s\nwant\n%s(%v)", file, got, want, err)
+		}
+	}
+}
+
+// However narrow, no line is too wide; every peer is named and every state told;
+// colours change nothing but colours.
+func TestStatusFits(t *testing.T) {
+	for width := 20; width < 250; width++ {
+		plain := shown(t, Screen{Width: width})
+		for line := range strings.Lines(plain) {
+			if n := ansi.StringWidth(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("%d columns are too many for %d: %s", n, width, line)
+			}
+		}
+		for _, p := range example().Peers {
+			if !strings.Contains(plain, p.Name[:6]) || !strings.Contains(plain, string(p.State)) {
+				t.Errorf("%d columns: no %s, %s:\n%s", width, p.Name, p.State, plain)
+			}
+		}
+		coloured := shown(t, Screen{Width: width, Colour: true})
+		if coloured == plain || ansi.Strip(coloured) != plain {
+			t.Errorf("%d columns: colours change\n%s\nto\n%s", width, plain, coloured)
+		}
+		if ascii := shown(t, Screen{Width: width, ASCII: true}); strings.Contains(ascii, "…") {
+			t.Errorf("%d columns: an ellipsis where there are none", width)
+		}
+	}
+}
+
+func TestPeerSentence(t *testing.T) {
+	all := example().Peers
+	for i, want := range []string{
+		"All SMTP with mx.partner.example goes through the tunnel.",
+		"All SMTP with mx1.hospital-nord.example goes through the tunnel; there was none lately.",
+		"No SMTP with backup.law.example can flow in clear, but mail waits: handshakes are not answered",
+		"No SMTP with mail.a-very-long-name-of-some-organisation.example can flow in clear, but mail waits: it has never answered",
+		"SMTP with 郵便.例え.example can flow IN CLEAR: nothing stops clear SMTP with 203.0.113.5",
+	} {
+		if got := PeerSentence(all[i]); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
