@@ -136,7 +136,7 @@ func TestUserspaceMissingTUN(t *testing.T) {
 	run(ctx, t, l.Alpha.Host, "mount", "-t", "tmpfs", "tmpfs", "/dev/net")
 	_, err := l.Alpha.Run(ctx, "postroad", "run")
 	exitStatus(t, err, 2)
-	_, says, _ := strings.Cut(fmt.Sprint(err), "postroad: ")
+	_, says, _ := strings.Cut(fmt.Sprint(err), `level=ERROR msg="not running" error=`)
 	if !strings.Contains(says, "modprobe tun") || strings.Contains(says, "\n") {
 		t.Errorf("not one clear line: %v", err)
 	}
