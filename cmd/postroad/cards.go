@@ -33,8 +33,8 @@ func cardCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if lost := private(p.Addresses); len(lost) > 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "postroad: note: the peer must be able to reach %s, which is private\n", joined(lost))
+			for _, note := range oddities(p.Name, p.Addresses) {
+				fmt.Fprintln(cmd.ErrOrStderr(), "postroad: note:", note)
 			}
 			if qr {
 				return failed(printQR(cmd.OutOrStdout(), p.Block()))

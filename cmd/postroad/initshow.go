@@ -31,14 +31,20 @@ func (o *options) show(ctx context.Context, out io.Writer, c *peers.Config) {
 	}
 }
 
-// notes says what looks odd about this host.
-func notes(ctx context.Context, name string, addrs []netip.Addr) (all []string) {
+// oddities says what looks wrong about this host without asking anybody.
+func oddities(name string, addrs []netip.Addr) (all []string) {
 	if !strings.Contains(name, ".") {
 		all = append(all, fmt.Sprintf("%s is no full host name: peers would not find it; set name in [host]", name))
 	}
 	if p := private(addrs); len(p) > 0 {
 		all = append(all, fmt.Sprintf("peers must be able to reach %s: that is private", joined(p)))
 	}
+	return all
+}
+
+// notes says what looks wrong about this host.
+func notes(ctx context.Context, name string, addrs []netip.Addr) []string {
+	all := oddities(name, addrs)
 	known, ok := inDNS(ctx, name)
 	if ok && len(known) == 0 {
 		all = append(all, fmt.Sprintf("DNS knows no address of %s", name))
