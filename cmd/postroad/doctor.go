@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -184,8 +183,8 @@ func counted(n int, what string) string {
 // remarks asks DNS about a peer of c.
 func remarks(c *peers.Config) func(context.Context, peers.Peer) []peers.Remark {
 	return func(ctx context.Context, p peers.Peer) []peers.Remark {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, dnsPatience)
 		defer cancel()
-		return peers.Examine(ctx, net.DefaultResolver, p, c.Selectors().Addresses)
+		return peers.Examine(ctx, resolver, p, protectedAddresses(c))
 	}
 }

@@ -99,6 +99,11 @@ func renewed(ctx context.Context, p *lab.Postroad, commands string) error {
 	return errors.Join(p.Kill(), sh(ctx, p.Site.Host, commands), p.Start(ctx))
 }
 
+// dns has dnsmasq answer on the host, as its /etc/resolv.conf says.
+func dns(records string) string {
+	return "dnsmasq --no-resolv --no-hosts --listen-address=127.0.0.1 --bind-interfaces --user=root --pid-file= " + records
+}
+
 const (
 	newKey   = "umask 077; postroad genkey >/etc/postroad/new && mv /etc/postroad/new /etc/postroad/private.key"
 	portDrop = "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; }'; nft add rule inet fw in udp dport 51825 drop"
@@ -278,6 +283,10 @@ var wayIlls = []ill{
 	}, theirPeer: with(`endpoint = "203.0.113.30:51825"`)},
 	{name: "bravo's addresses are old", cause: "dns-name", peer: swap("198.51.100.20", "198.51.100.99"), first: site{alpha: "sed -i '/^2001.*bravo/d' /etc/hosts"}},
 	{name: "bravo has an address that the file lacks", cause: "dns-name", peer: swap(`, "2001:db8:b::20"`, "")},
+	{name: "a mail exchanger of bravo's domain is no peer", cause: "mx", words: "mx.charlie.example", peer: with(`domains = ["bravo.example"]`),
+		first: site{alpha: dns("--mx-host=bravo.example,mx.bravo.example,10 --mx-host=bravo.example,mx.charlie.example,20")}},
+	{name: "bravo is no mail exchanger of its domain", cause: "mx", peer: with(`domains = ["bravo.example"]`),
+		first: site{alpha: dns("--mx-host=bravo.example,mx.charlie.example,10")}},
 	{name: "bravo has moved", cause: "dns-name", first: site{alpha: "sed -i '/^2001.*bravo/d; s/^198.51.100.20/203.0.113.77/' /etc/hosts"}},
 	{name: "DNS was poisoned for IPv6", cause: "dns-name", first: site{alpha: "sed -i 's/^2001:db8:b::20/2001:db8:c::77/' /etc/hosts"}},
 }
