@@ -49,7 +49,7 @@ func demo(ctx context.Context, keep bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	s := &show{Standard: l}
-	for _, act := range []func(context.Context) error{s.stage, s.withoutRoad, s.layRoad, s.mail, s.kill} {
+	for _, act := range []func(context.Context) error{s.stage, s.withoutRoad, s.layRoad, s.mail, s.kill, s.doctor} {
 		if err := act(short); err != nil {
 			return err
 		}
@@ -197,6 +197,17 @@ func (s *show) kill(ctx context.Context) error {
 	}
 	indented(received(mail))
 	return s.count(ctx, w, before)
+}
+
+// doctor has postroad look for trouble, and prove that there is none.
+func (s *show) doctor(ctx context.Context) error {
+	title("6. postroad doctor on mx1.alpha.example: is anything wrong?")
+	out, err := s.alpha.Command(ctx, "doctor")
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	indented(out)
+	return nil
 }
 
 // watch begins to count, in clear and encrypted.
