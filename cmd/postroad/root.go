@@ -28,10 +28,10 @@ func rootCommand() *cobra.Command {
 			"through WireGuard, or not at all. The mail server is not touched, and does not know.\n\n" +
 			"The exit status is 0 if all went well, 1 if it failed, and 2 if the command line or the\n" +
 			"peers file is broken.",
-		Example: "  sudo postroad check              # is the peers file right?\n" +
-			"  sudo postroad plan               # what would be changed? changes nothing\n" +
-			"  sudo systemctl reload postroad   # put it in force\n" +
+		Example: "  sudo postroad card               # what to send to the operator of another mail host\n" +
+			"  sudo postroad peer add --apply   # then paste the card that came back\n" +
 			"  sudo postroad status             # is mail protected?\n" +
+			"  sudo postroad doctor             # if not: why, and what to do\n" +
 			"  man postroad                     # all there is to know; man postroad.toml: of the peers file",
 		SilenceUsage:  true,
 		SilenceErrors: true,
