@@ -30,7 +30,15 @@ func doctorCommand(o *options) *cobra.Command {
 			"wire, encrypted and in clear, and a packet sent past the tunnel, which must be stopped. It takes a second where\n" +
 			"all is well, and seven to thirty where a peer does not answer. Run on both hosts at once it sees most.\n\n" +
 			"It needs root. While it runs there is an nft table inet postroad-doctor, which counts and decides nothing. The exit\n" +
-			"status is 0 if nothing is wrong, 1 if something is.",
+			"status is 0 if nothing is wrong, 1 if something is.\n\n" +
+			"--json prints one object. Fields are added, but keep their names and meanings:\n" +
+			"  well      bool; nothing is wrong, notes aside\n" +
+			"  findings  list, the likeliest cause first: check (its name), severity (problem, warning or note), peer (absent: the\n" +
+			"            host's own), what (is wrong, and how that is known), do (about it; absent: nothing is known)\n" +
+			"  proofs    list, one for each address of the peers: peer, address, greeting (the mail server's first line; absent:\n" +
+			"            none), error (why there was no session; absent: there was), encrypted_packets and clear_packets\n" +
+			"            (on the wire meanwhile, both ways), stopped_past_tunnel (bool), stopped_by (what the sender is told)\n" +
+			"Counts of a peer that is called for the first time are those of all its addresses together.",
 		Example:           "  sudo postroad doctor\n  sudo postroad doctor mx.partner.example\n  sudo postroad doctor --json | jq '.findings[0]'\n  postroad doctor --list",
 		ValidArgsFunction: completePeers(o),
 		RunE: func(cmd *cobra.Command, names []string) error {

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -98,11 +99,30 @@ func (p *page) commands(parent *cobra.Command) {
 
 func (p *page) command(c *cobra.Command) {
 	p.subsection(strings.TrimSuffix(c.UseLine(), " [flags]"))
-	for part := range strings.SplitSeq(c.Long, "\n\n") {
-		p.paragraph(part)
-	}
+	p.long(c.Long)
 	p.flags(c.LocalNonPersistentFlags())
 	p.example(c.Example)
+}
+
+// long writes what a command says of itself: paragraphs, in which indented lines
+// are a table to be kept as it is.
+func (p *page) long(words string) {
+	for part := range strings.SplitSeq(words, "\n\n") {
+		lines := strings.Split(strings.Trim(part, "\n"), "\n")
+		for len(lines) > 0 {
+			table := strings.HasPrefix(lines[0], "  ")
+			n := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "  ") != table })
+			if n < 0 {
+				n = len(lines)
+			}
+			if run := strings.Join(lines[:n], "\n"); table {
+				p.example(run)
+			} else {
+				p.paragraph(run)
+			}
+			lines = lines[n:]
+		}
+	}
 }
 
 func (p *page) flags(all *pflag.FlagSet) {
