@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postroad/cmd/postroad/show"
 	"postroad/peers"
 	"postroad/tunnel/control"
 	"postroad/tunnel/doctor"
@@ -149,7 +150,7 @@ func printReport(w io.Writer, r doctor.Report) error {
 		fmt.Fprintln(w, "\nLive proof, with the wire watched:")
 	}
 	for _, p := range r.Proofs {
-		fmt.Fprintf(w, "   %s\n", p)
+		fmt.Fprintf(w, "   %s\n", show.Clean(p.String())) // a mail server's own words are in it
 	}
 	return nil
 }
@@ -159,7 +160,7 @@ func heading(f doctor.Finding) string {
 	if f.Peer != "" {
 		who = f.Peer + ": "
 	}
-	return fmt.Sprintf("%s: %s%s [%s]", f.Severity, who, f.What, f.Check)
+	return fmt.Sprintf("%s: %s%s [%s]", f.Severity, who, show.Clean(f.What), f.Check)
 }
 
 func verdict(r doctor.Report) string {

@@ -26,6 +26,9 @@ type prover struct {
 	timeout time.Duration // of connecting
 }
 
+// maxSaid is how much a mail server may say in a session, in bytes.
+const maxSaid = 64 << 10
+
 // How long a mail server may take: some make strangers wait before they greet.
 const (
 	greetTimeout = 20 * time.Second
@@ -80,7 +83,7 @@ func (v prover) session(ctx context.Context, to netip.AddrPort, p *doctor.Proof)
 }
 
 func (v prover) talk(c net.Conn, p *doctor.Proof) (err error) {
-	r := bufio.NewReader(c)
+	r := bufio.NewReader(io.LimitReader(c, maxSaid))
 	if p.Greeting, err = say(c, r, ""); err != nil || !strings.HasPrefix(p.Greeting, "220") {
 		return errors.Join(err, unlike(p.Greeting, "220"))
 	}
