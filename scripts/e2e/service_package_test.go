@@ -144,7 +144,7 @@ func TestServiceInstallScript(t *testing.T) {
 	install := installer(ctx, t, s.m.Host)
 	out := install()
 	key := run(ctx, t, s.m.Host, "sh", "-c", "postroad pubkey <"+lab.KeyFile)
-	for _, want := range []string{"the service runs", key, "UDP port 51825", "systemctl reload postroad", "postroad status"} {
+	for _, want := range []string{"the service runs", "UDP port 51825", "postroad card", "postroad peer add --apply", "postroad status"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("does not say %q:\n%s", want, out)
 		}
