@@ -44,7 +44,8 @@ func TestManual(t *testing.T) {
 	}
 }
 
-// plainText takes out what makes letters bold on a typewriter.
+// plainText takes out what makes letters bold on a typewriter, and the spaces that make lines end at the margin: which
+// of them are wide changes with every word before them.
 func plainText(s string) string {
 	var out []rune
 	for _, r := range s {
@@ -54,7 +55,7 @@ func plainText(s string) string {
 		}
 		out = append(out, r)
 	}
-	return string(out)
+	return strings.Join(strings.Fields(string(out)), " ")
 }
 
 // The service's documentation is found by systemctl help.
