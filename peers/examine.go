@@ -29,7 +29,18 @@ const (
 	NotMX          RemarkKind = "not-mx"          // the peer takes no mail for a domain that it says
 	MXUnprotected  RemarkKind = "mx-unprotected"  // an MX host of the domain has an address that is no peer's: mail to it goes in clear
 	DNSUnavailable RemarkKind = "dns-unavailable" // DNS did not answer: nothing is known
+
+	// Those of the names in a peer's addresses and endpoint.
+	NameUnresolved RemarkKind = "name-unresolved" // no address of the name was ever known
+	NameFailing    RemarkKind = "name-failing"    // DNS does not answer for the name; what is known is kept
+	AddressLeft    RemarkKind = "address-left"    // an address has left DNS, and is still protected
+	AddressTaken   RemarkKind = "address-taken"   // DNS gives the peer an address that is another's
+	AddressRefused RemarkKind = "address-refused" // DNS gives the peer an address that cannot be its own
+	AddressExcess  RemarkKind = "address-excess"  // DNS gives more addresses than are taken: mail to the rest goes in clear
 )
+
+// NameRemarks are the kinds of remarks on the names of a peers file.
+var NameRemarks = []RemarkKind{NameUnresolved, NameFailing, AddressLeft, AddressTaken, AddressRefused, AddressExcess}
 
 // A Remark is something about a peer that an operator should know. None keeps
 // the peer from being used.

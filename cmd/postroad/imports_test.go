@@ -13,6 +13,7 @@ var mayImport = map[string][]string{
 	"postroad/cmd/postroad/show":  {"postroad/tunnel"},
 	"postroad/cmd/postroad/top":   {"postroad/cmd/postroad/show", "postroad/peers", "postroad/tunnel"},
 	"postroad/peers":              {},
+	"postroad/peers/lookup":       {"postroad/peers"},
 	"postroad/tunnel":             {"postroad/peers"},
 	"postroad/tunnel/control":     {"postroad/tunnel"},
 	"postroad/tunnel/doctor":      {"postroad/peers", "postroad/tunnel"},

@@ -1,0 +1,138 @@
+package peers
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// now is when the tests' answers come.
+var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// knowing returns what is known: addresses, those behind a minus left an hour
+// ago.
+func knowing(texts ...string) (all []Known) {
+	for _, s := range texts {
+		k := Known{Since: now.Add(-48 * time.Hour)}
+		if rest, left := strings.CutPrefix(s, "-"); left {
+			s, k.Left = rest, now.Add(-time.Hour)
+		}
+		k.Addr = netip.MustParseAddr(s)
+		all = append(all, k)
+	}
+	return all
+}
+
+// known writes what is known as knowing reads it.
+func known(all []Known) (texts []string) {
+	for _, k := range all {
+		s := k.Addr.String()
+		if !k.Left.IsZero() {
+			s = "-" + s
+		}
+		texts = append(texts, s)
+	}
+	return texts
+}
+
+func found(texts ...string) Found { return Found{Addrs: addrs(texts...)} }
+
+func TestLearn(t *testing.T) {
+	lost := errors.New("SERVFAIL")
+	own := addrs("192.0.2.10")
+	for name, tt := range map[string]struct {
+		known []Known
+		found Found
+		keep  time.Duration
+		trust Trust
+		want  []string
+		says  string // kinds of the remarks
+	}{
+		"first":             {nil, found("203.0.113.6", "203.0.113.5"), time.Hour, Trust{}, []string{"203.0.113.5", "203.0.113.6"}, ""},
+		"the same":          {knowing("203.0.113.5"), found("203.0.113.5"), time.Hour, Trust{}, []string{"203.0.113.5"}, ""},
+		"one leaves":        {knowing("203.0.113.5", "203.0.113.6"), found("203.0.113.6"), time.Hour, Trust{}, []string{"-203.0.113.5", "203.0.113.6"}, ""},
+		"one is gone":       {knowing("-203.0.113.5", "203.0.113.6"), found("203.0.113.6"), time.Hour, Trust{}, []string{"203.0.113.6"}, ""},
+		"one is kept":       {knowing("-203.0.113.5", "203.0.113.6"), found("203.0.113.6"), time.Hour + 1, Trust{}, []string{"-203.0.113.5", "203.0.113.6"}, ""},
+		"nothing is kept":   {knowing("203.0.113.5"), found("203.0.113.6"), 0, Trust{}, []string{"203.0.113.6"}, ""},
+		"it comes back":     {knowing("-203.0.113.5"), found("203.0.113.5"), time.Hour, Trust{}, []string{"203.0.113.5"}, ""},
+		"no such name":      {knowing("203.0.113.5", "-203.0.113.6"), Found{}, 0, Trust{}, []string{"203.0.113.5", "-203.0.113.6"}, ""},
+		"no answer":         {knowing("203.0.113.5", "-203.0.113.6"), Found{NoIPv4: lost, NoIPv6: lost}, 0, Trust{}, []string{"203.0.113.5", "-203.0.113.6"}, ""},
+		"no IPv4 answer":    {knowing("203.0.113.5", "-203.0.113.6", "2001:db8::5"), Found{Addrs: addrs("2001:db8::6"), NoIPv4: lost}, 0, Trust{}, []string{"203.0.113.5", "-203.0.113.6", "2001:db8::6"}, ""},
+		"no IPv6 answer":    {knowing("203.0.113.5", "2001:db8::5"), Found{Addrs: addrs("203.0.113.6"), NoIPv6: lost}, 0, Trust{}, []string{"203.0.113.6", "2001:db8::5"}, ""},
+		"no IPv6 addresses": {knowing("203.0.113.5", "2001:db8::5"), found("203.0.113.5"), time.Hour, Trust{}, []string{"203.0.113.5", "-2001:db8::5"}, ""},
+		"part of an answer": {knowing("203.0.113.5"), Found{Addrs: addrs("203.0.113.6"), NoIPv4: lost, NoIPv6: lost}, 0, Trust{}, []string{"203.0.113.5", "203.0.113.6"}, ""},
+		"nobody's": {knowing("203.0.113.5"), found("127.0.0.1", "::1", "169.254.1.1", "fe80::1%eth0", "224.0.0.1", "ff02::1", "0.0.0.0", "::",
+			"255.255.255.255", "0.1.2.3", "240.0.0.1", "::203.0.113.9"), 0, Trust{}, []string{"203.0.113.5"},
+			"address-refused address-refused address-refused address-refused address-refused address-refused"},
+		"private":           {nil, found("10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "fd00::1", "fec0::1"), 0, Trust{}, nil, "address-refused"},
+		"private, believed": {nil, found("10.0.0.1", "fd00::1"), 0, Trust{Private: true}, []string{"10.0.0.1", "fd00::1"}, ""},
+		"our own":           {knowing("203.0.113.5"), found("192.0.2.10"), 0, Trust{Own: own}, []string{"203.0.113.5"}, "address-refused"},
+		"our own, and more": {knowing("203.0.113.5"), found("192.0.2.10", "203.0.113.6"), 0, Trust{Own: own}, []string{"203.0.113.6"}, "address-refused"},
+		"IPv4 in IPv6":      {nil, found("::ffff:203.0.113.5", "203.0.113.5", "::ffff:127.0.0.1"), 0, Trust{}, []string{"203.0.113.5"}, "address-refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := slices.Clone(tt.known)
+			got, remarks := Learn("mx.b.example", tt.known, tt.found, tt.keep, tt.trust, now)
+			var kinds []string
+			for _, r := range remarks {
+				kinds = append(kinds, string(r.Kind))
+			}
+			if !slices.Equal(known(got), tt.want) || strings.Join(kinds, " ") != tt.says {
+				t.Errorf("knows %v (%v), want %v (%s)", known(got), remarks, tt.want, tt.says)
+			}
+			if !slices.Equal(tt.known, before) {
+				t.Error("it changes what it is given")
+			}
+		})
+	}
+}
+
+// Of thousands of addresses those are taken that are known, and no more than a
+// few; which ones does not depend on how the server turns them.
+func TestLearnExcess(t *testing.T) {
+	var many []netip.Addr
+	for i := range 5000 {
+		many = append(many, netip.AddrFrom4([4]byte{203, byte(i / 250), byte(i % 250), 5}))
+	}
+	start := knowing("203.19.0.5")
+	first, remarks := Learn("mx.b.example", start, Found{Addrs: many}, time.Hour, Trust{}, now)
+	if len(first) != MaxCurrent || !slices.ContainsFunc(first, func(k Known) bool { return k == start[0] }) {
+		t.Errorf("it takes %v", known(first))
+	}
+	if len(remarks) != 1 || remarks[0].Kind != AddressExcess || !strings.Contains(remarks[0].Words, fmt.Sprint(5000-MaxCurrent)) || len(remarks[0].Words) > 300 {
+		t.Errorf("it says %v", remarks)
+	}
+	rand.Shuffle(len(many), func(i, j int) { many[i], many[j] = many[j], many[i] })
+	if again, _ := Learn("mx.b.example", first, Found{Addrs: many}, time.Hour, Trust{}, now.Add(time.Minute)); !slices.Equal(again, first) {
+		t.Errorf("it changes its mind: %v", known(again))
+	}
+}
+
+// A server that says something else every time has no protection taken away, and
+// no more than so much added.
+func TestLearnChurn(t *testing.T) {
+	all := knowing("203.0.113.5", "2001:db8::5")
+	for i := range 10_000 {
+		f := Found{}
+		for range rand.IntN(20) {
+			f.Addrs = append(f.Addrs, netip.AddrFrom4([4]byte{byte(rand.IntN(256)), byte(rand.IntN(256)), 1, 1}))
+		}
+		if i%3 == 0 {
+			f.NoIPv6 = errors.New("timeout")
+		}
+		all, _ = Learn("mx.b.example", all, f, 24*time.Hour, Trust{}, now.Add(time.Duration(i)*time.Second))
+		if len(all) > MaxHeld {
+			t.Fatalf("it holds %d addresses", len(all))
+		}
+	}
+	for _, k := range knowing("203.0.113.5", "2001:db8::5") {
+		if !slices.ContainsFunc(all, func(h Known) bool { return h.Addr == k.Addr }) {
+			t.Errorf("%s is lost", k.Addr)
+		}
+	}
+}
