@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -74,4 +76,20 @@ func (h *Host) quiet(ctx context.Context, name string, args ...string) error {
 // environment is the same whoever runs the lab.
 func environment() []string {
 	return []string{"PATH=" + searchPath, "HOME=/root", "LANG=C.UTF-8", "TERM=" + os.Getenv("TERM")}
+}
+
+// runScript runs a program of scripts, on the machine, and returns what it prints.
+func runScript(ctx context.Context, name string) (string, error) {
+	_, source, _, _ := runtime.Caller(0)
+	script := filepath.Join(filepath.Dir(source), "..", name)
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, script)
+	cmd.Stderr, cmd.WaitDelay = &stderr, 10*time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to interrupt the whole of it: it cleans up then
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("running %s: %w", script, explain(ctx, err, stderr.String()))
+	}
+	return strings.TrimSpace(string(out)), nil
 }

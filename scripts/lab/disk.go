@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -45,18 +44,7 @@ func rootfs(ctx context.Context) (string, error) {
 	if folder := os.Getenv("POSTROAD_ROOTFS"); folder != "" {
 		return folder, nil
 	}
-	_, source, _, _ := runtime.Caller(0)
-	script := filepath.Join(filepath.Dir(source), "../vm/rootfs")
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, script)
-	cmd.Stderr, cmd.WaitDelay = &stderr, 10*time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to interrupt the whole of it: it cleans up then
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("running %s: %w", script, explain(ctx, err, stderr.String()))
-	}
-	return strings.TrimSpace(string(out)), nil
+	return runScript(ctx, "vm/rootfs")
 }
 
 // mount mounts the disk nowhere: its file descriptor is the only way in, and unmounts it when closed.

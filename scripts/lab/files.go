@@ -42,7 +42,9 @@ func (h *Host) ReadFile(path string) (data []byte, err error) {
 }
 
 // Install copies a program of the machine to the host, where its name alone then finds it.
-func (h *Host) Install(program string) error {
+func (h *Host) Install(program string) error { return h.installAs(program, filepath.Base(program)) }
+
+func (h *Host) installAs(program, name string) error {
 	data, err := os.ReadFile(program)
 	if err != nil {
 		return fmt.Errorf("installing on %s: %w", h.Name, err)
@@ -51,7 +53,7 @@ func (h *Host) Install(program string) error {
 	// nobody could run it then (ETXTBSY).
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	return h.WriteFile(filepath.Join("/run/bin", filepath.Base(program)), data, 0o755)
+	return h.WriteFile(filepath.Join("/run/bin", name), data, 0o755)
 }
 
 func (h *Host) wrap(err error, doing string) error {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -26,8 +25,7 @@ const (
 
 // Postfix is a running mail server. It knows nothing of postroad.
 type Postfix struct {
-	host *Host
-	proc *Proc // postfix(1), whose grandchild is the server
+	mailHost // its process is postfix(1), whose grandchild is the server
 }
 
 // A QueuedMail is a message in a Postfix queue, as postqueue -j tells it.
@@ -51,7 +49,7 @@ func (h *Host) Postfix(ctx context.Context, settings ...string) (*Postfix, error
 	if err != nil {
 		return nil, err
 	}
-	p := &Postfix{host: h, proc: proc}
+	p := &Postfix{mailHost{host: h, proc: proc}}
 	err = p.proc.until(ctx, 20*time.Second, "Postfix on "+h.Name, func() error {
 		return errors.Join(h.Listening(25), h.Listening(465), h.Listening(587))
 	})
@@ -137,25 +135,11 @@ func (p *Postfix) end(ctx context.Context, name string, args ...string) error {
 // Send hands a message to sendmail(1), as any program of the host would, and returns its queue id.
 func (p *Postfix) Send(ctx context.Context, from, to, subject, body string) (string, error) {
 	id := rand.Text() + "@" + p.host.Name
-	message := fmt.Sprintf("From: %s\nTo: %s\nSubject: %s\nMessage-ID: <%s>\n\n%s\n", from, to, subject, id, body)
-	if _, err := p.host.run(ctx, message, "sendmail", "-i", "-f", from, "--", to); err != nil {
+	if _, err := p.host.run(ctx, message(id, from, to, subject, body), "sendmail", "-i", "-f", from, "--", to); err != nil {
 		return "", err
 	}
-	return p.queueID(ctx, id)
-}
-
-// queueID finds the log line "postfix/cleanup[123]: 4D0C21: message-id=<ID>".
-func (p *Postfix) queueID(ctx context.Context, id string) (queueID string, err error) {
-	line := regexp.MustCompile(`: (\w+): message-id=<` + regexp.QuoteMeta(id) + ">")
-	err = p.proc.until(ctx, 10*time.Second, "the message in the log", func() error {
-		log, err := p.Log()
-		if m := line.FindStringSubmatch(log); m != nil {
-			queueID = m[1]
-			return nil
-		}
-		return errors.Join(err, errors.New("it is not there"))
-	})
-	return queueID, err
+	// a line such as "postfix/cleanup[123]: 4D0C21: message-id=<ID>"
+	return p.find(ctx, 10*time.Second, p.Log, `: (\w+): message-id=<`+regexp.QuoteMeta(id)+">")
 }
 
 // Queue lists the messages not yet delivered.
@@ -201,34 +185,4 @@ func (p *Postfix) Flush(ctx context.Context) error { return p.host.quiet(ctx, "p
 func (p *Postfix) Log() (string, error) {
 	data, err := p.host.ReadFile("/var/log/mail.log")
 	return string(data), err
-}
-
-// Mailbox returns a user's messages, oldest first, headers and all.
-func (p *Postfix) Mailbox(user string) ([]string, error) {
-	data, err := p.host.ReadFile("/var/mail/" + user)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var messages []string
-	for m := range strings.SplitSeq("\n"+string(data), "\nFrom ") {
-		if m = strings.TrimPrefix(m, "\n"); m != "" {
-			messages = append(messages, m)
-		}
-	}
-	return messages, err
-}
-
-// WaitMail waits for a message that contains the marker, its subject say, in a user's mailbox, and returns it.
-func (p *Postfix) WaitMail(ctx context.Context, user, marker string) (mail string, err error) {
-	err = p.proc.until(ctx, 30*time.Second, fmt.Sprintf("mail for %s with %q", user, marker), func() error {
-		messages, err := p.Mailbox(user)
-		for _, m := range messages {
-			if strings.Contains(m, marker) {
-				mail = m
-				return nil
-			}
-		}
-		return errors.Join(err, fmt.Errorf("none among %d", len(messages)))
-	})
-	return mail, err
 }
