@@ -63,6 +63,7 @@ func changedHost(a, b Host) []string {
 		{"link", a.Link != b.Link},
 		{"backend", a.Backend != b.Backend},
 		{"mtu", a.MTU != b.MTU},
+		{"clear_after", a.ClearAfter != b.ClearAfter},
 		{"domains", !sameSet(a.Domains, b.Domains)},
 		{"metrics", a.Metrics != b.Metrics},
 	})

@@ -14,6 +14,7 @@ const (
 	DefaultListenPort = 51825
 	DefaultLink       = "postroad0"
 	DefaultMTU        = 1420
+	DefaultClearAfter = 3 * time.Minute
 )
 
 // A Config is what a peers file says, checked as a whole: whoever holds one
@@ -34,6 +35,7 @@ type Host struct {
 	Backend    Backend
 	MTU        int            // bytes, of the link
 	Domains    []string       // whose mail this host takes, in lower case; empty: the file does not say
+	ClearAfter time.Duration  // how long a peer with policy prefer goes unanswered before its SMTP is in clear again
 	Metrics    netip.AddrPort // TCP address at which metrics are read; zero: none
 }
 
@@ -69,8 +71,18 @@ func (e Endpoint) Addr() (addr netip.AddrPort, ok bool) {
 // security policy database of RFC 4301.
 type Policy string
 
-// Require is PROTECT: SMTP with the peer is inside the tunnel or not on the wire.
-const Require Policy = "require"
+// The policies. Require is PROTECT: SMTP with the peer is inside the tunnel or
+// not on the wire. Prefer is BYPASS while the peer does not answer, and PROTECT
+// from when it does until it has not for Host.ClearAfter. Latch is BYPASS until
+// the peer has answered once, and PROTECT ever after.
+const (
+	Require Policy = "require"
+	Prefer  Policy = "prefer"
+	Latch   Policy = "latch"
+)
+
+// MayBypass says whether there are peers with the policy whose SMTP goes in clear.
+func (p Policy) MayBypass() bool { return p == Prefer || p == Latch }
 
 // A Backend says which WireGuard carries the packets.
 type Backend string

@@ -52,6 +52,7 @@ func defaults(t *testing.T) Host {
 		Link:       "postroad0",
 		Backend:    Auto,
 		MTU:        1420,
+		ClearAfter: 3 * time.Minute,
 	}
 }
 
@@ -93,8 +94,11 @@ func TestDecode(t *testing.T) {
 	full.Link = "wg-mail.0"
 	full.Backend = Userspace
 	full.MTU = 1280
+	full.ClearAfter = 90 * time.Minute
 	full.Metrics = netip.MustParseAddrPort("[::1]:9525")
 	peer := Peer{Name: "b", PublicKey: mustPublic(t, publicB), Addresses: addrs("203.0.113.5"), Policy: Require}
+	preferred := peer
+	preferred.Policy = Prefer // as [host] says
 
 	for _, tt := range []struct {
 		name, in string
@@ -113,7 +117,8 @@ ports = [2525, 25]
 link = "wg-mail.0"
 backend = "userspace"
 mtu = 1280
-policy = "require"
+policy = "prefer"
+clear_after = "1h30m"
 metrics = "[::1]:9525"
 [[peer]]
 name = "mx.partner.example"
@@ -122,7 +127,7 @@ endpoint = "[2001:db8:b:0::5]:51825"
 addresses = ["203.0.113.6", "2001:db8:b::5"]
 preshared_key_file = "/etc/postroad/partner.psk"
 keepalive = "1m5s"
-policy = "require"
+policy = "latch"
 [[peer]]
 name = "b"
 public_key = "` + publicB + `"
@@ -134,8 +139,8 @@ addresses = ["203.0.113.5"]
 			Addresses:    addrs("203.0.113.6", "2001:db8:b::5"),
 			PresharedKey: mustPSK(t, pskText),
 			Keepalive:    65 * time.Second,
-			Policy:       Require,
-		}, peer}}},
+			Policy:       Latch,
+		}, preferred}}},
 		{"inline tables", `peer = [{name = "b", public_key = "` + publicB + `", addresses = ["203.0.113.5"], keepalive = 0}]`,
 			Config{Host: defaults(t), Peers: []Peer{peer}}},
 	} {

@@ -40,6 +40,9 @@ func Add(name string, data []byte, env Env, p Peer) (Change, error) {
 	if err != nil {
 		return Change{}, whyNot(data, p, err)
 	}
+	if i := after.index(p.Name); i >= 0 {
+		p.Policy = after.Peers[i].Policy
+	}
 	return Change{text, block, line}, before.plus(p).must(after)
 }
 

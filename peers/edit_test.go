@@ -35,6 +35,7 @@ func TestAdd(t *testing.T) {
 		{"comment without newline at the end", a + " # mine", a + " # mine\n\n" + partnerBlock},
 		{"CRLF", "# mine\r\n[host]\r\nmtu = 1420", "# mine\r\n[host]\r\nmtu = 1420\r\n\r\n" + strings.ReplaceAll(partnerBlock, "\n", "\r\n")},
 		{"reference", Reference, Reference + "\n" + partnerBlock},
+		{"another default policy", "[host]\npolicy = \"latch\"\n", "[host]\npolicy = \"latch\"\n\n" + partnerBlock},
 		{"after a sub-table", a + "\n[host]\n", a + "\n[host]\n\n" + partnerBlock},
 	} {
 		got, err := Add("f", []byte(tt.in), testEnv, partner(t))

@@ -68,7 +68,7 @@ func checkConfig(t *testing.T, c *Config) {
 	checkDomains(t, h.Domains)
 	for _, p := range c.Peers {
 		name := strings.ToLower(p.Name)
-		if !isHostName(name) || names[name] || keys[p.PublicKey] || p.PublicKey == (PublicKey{}) || len(p.Addresses) == 0 || p.Policy != Require {
+		if !isHostName(name) || names[name] || keys[p.PublicKey] || p.PublicKey == (PublicKey{}) || len(p.Addresses) == 0 || checkPolicy(string(p.Policy)) != nil {
 			t.Errorf("peer %+v", p)
 		}
 		names[name], keys[p.PublicKey] = true, true

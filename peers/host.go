@@ -4,6 +4,13 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
+)
+
+// The range of clear_after.
+const (
+	minClearAfter = 30 * time.Second
+	maxClearAfter = 24 * time.Hour
 )
 
 // defaultPorts are what counts as SMTP: relay, submission over TLS, submission.
@@ -22,6 +29,7 @@ func (d *decoder) host(t table) (Host, Policy) {
 		Backend:    Backend(t.text("backend", string(Auto), `"auto"`, checkBackend)),
 		MTU:        int(t.integer("mtu", DefaultMTU, 1280, 65535)), // IPv6 needs 1280
 		Domains:    t.domains(),
+		ClearAfter: t.clearAfter(),
 		Metrics:    t.metrics(),
 	}
 	if !h.PrivateKey.IsZero() {
@@ -107,10 +115,33 @@ func (t table) policy(def Policy) Policy {
 }
 
 func checkPolicy(s string) error {
-	if Policy(s) != Require {
-		return fmt.Errorf(`%s will not do: only "require" is supported by this version`, quote(s))
+	if !slices.Contains([]Policy{Require, Prefer, Latch}, Policy(s)) {
+		return fmt.Errorf(`%s is not a policy: give "require", "prefer" or "latch"`, quote(s))
 	}
 	return nil
+}
+
+// clearAfter returns how long to wait for an answer. Less than WireGuard's own
+// attempts take to get through a bad moment would be no wait, and more than a day
+// is what the policy latch is for.
+func (t table) clearAfter() time.Duration {
+	d := DefaultClearAfter
+	t.text("clear_after", "", `"3m"`, func(s string) (err error) {
+		d, err = parseClearAfter(s)
+		return err
+	})
+	return d
+}
+
+func parseClearAfter(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf(`%s is not a duration: give one such as "3m"`, quote(s))
+	case d < minClearAfter || d > maxClearAfter:
+		return 0, fmt.Errorf(`%s is out of range: give "30s" to "24h"`, quote(s))
+	}
+	return d, nil
 }
 
 func checkBackend(s string) error {

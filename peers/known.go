@@ -13,7 +13,7 @@ type vocabulary []string
 // The vocabularies of the file.
 var (
 	rootKeys = vocabulary{"host", "peer"}
-	hostKeys = vocabulary{"name", "private_key_file", "listen_port", "addresses", "ports", "link", "backend", "mtu", "policy", "domains", "metrics"}
+	hostKeys = vocabulary{"name", "private_key_file", "listen_port", "addresses", "ports", "link", "backend", "mtu", "policy", "clear_after", "domains", "metrics"}
 	peerKeys = vocabulary{"name", "public_key", "endpoint", "addresses", "preshared_key_file", "keepalive", "policy", "domains"}
 )
 

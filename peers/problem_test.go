@@ -70,7 +70,7 @@ prots = [25]
 `, `f:2: host: prots: is not a known key: did you mean "ports"?`},
 		{"unknown key, far off", `[host]
 colour = "` + privateText + `"
-`, `f:2: host: colour: is not a known key: the keys here are name, private_key_file, listen_port, addresses, ports, link, backend, mtu, policy, domains, metrics`},
+`, `f:2: host: colour: is not a known key: the keys here are name, private_key_file, listen_port, addresses, ports, link, backend, mtu, policy, clear_after, domains, metrics`},
 		{"private key", `[host]
 private_key = "` + privateText + `"
 `, `f:2: host: private_key: is not a known key: a private key does not belong in this file: put it into a file of its own with mode 0600, named by host.private_key_file; if others can read this file, make a new key`},
@@ -444,14 +444,32 @@ metrics = "127.0.0.1:9525"
 backend = "Kernel"
 `, `f:2: host: backend: "Kernel" is not a backend: give "auto", "kernel" or "userspace"`},
 		{"policy", `[host]
-policy = "prefer"
-`, `f:2: host: policy: "prefer" will not do: only "require" is supported by this version`},
+policy = "none"
+`, `f:2: host: policy: "none" is not a policy: give "require", "prefer" or "latch"`},
+		{"clear_after is no duration", `[host]
+clear_after = "soon"
+`, `f:2: host: clear_after: "soon" is not a duration: give one such as "3m"`},
+		{"clear_after at once", `[host]
+clear_after = "29s"
+`, `f:2: host: clear_after: "29s" is out of range: give "30s" to "24h"`},
+		{"clear_after never", `[host]
+clear_after = "24h1s"
+`, `f:2: host: clear_after: "24h1s" is out of range: give "30s" to "24h"`},
+		{"clear_after is a number", `[host]
+clear_after = 180
+`, `f:2: host: clear_after: is an integer: give a string, such as "3m"`},
+		{"clear_after of a peer", `[[peer]]
+name = "b"
+public_key = "` + publicA + `"
+addresses = ["203.0.113.5"]
+clear_after = "3m"
+`, `f:5: peer "b": clear_after: is not a known key: it belongs in [host]`},
 		{"policy of a peer", `[[peer]]
 name = "b"
 public_key = "` + publicA + `"
 addresses = ["203.0.113.5"]
-policy = "prefer"
-`, `f:5: peer "b": policy: "prefer" will not do: only "require" is supported by this version`},
+policy = "Prefer"
+`, `f:5: peer "b": policy: "Prefer" is not a policy: give "require", "prefer" or "latch"`},
 		{"keepalive 25", `[[peer]]
 name = "b"
 public_key = "` + publicA + `"

@@ -72,7 +72,10 @@ func (w world) config() *peers.Config {
 }
 
 func (w world) facts() Facts {
-	f := Facts{IPv6: w.chance(90), Paths: map[netip.Addr]Path{}}
+	f := Facts{IPv6: w.chance(90), Paths: map[netip.Addr]Path{}, Bypass: map[peers.PublicKey]bool{}}
+	for i := range 5 {
+		f.Bypass[peers.PublicKey{byte(i + 1)}] = w.chance(20)
+	}
 	own4, own6 := netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8:a::10")
 	if w.chance(80) {
 		f.Local = append(f.Local, LocalAddr{own4, "eth0"})

@@ -19,7 +19,7 @@ const (
 	Idle      PeerState = "idle"      // it has answered, not lately: the next packet wakes it
 	Waiting   PeerState = "waiting"   // the peer has never answered; mail waits
 	Blocked   PeerState = "blocked"   // something is amiss; mail waits
-	Clear     PeerState = "clear"     // nothing stops SMTP in clear
+	Clear     PeerState = "clear"     // nothing stops SMTP in clear, see PeerStatus.ByPolicy
 )
 
 // PeerStates are all of them.
@@ -37,6 +37,9 @@ type PeerStatus struct {
 	Addresses     []netip.Addr    `json:"addresses"`
 	State         PeerState       `json:"state"`
 	Reason        string          `json:"reason,omitempty"`        // why it is not protected
+	ByPolicy      bool            `json:"clear_by_policy"`         // the state is Clear, and the policy says so
+	Latched       bool            `json:"latched"`                 // the policy is latch, and the peer has answered once: it is as require
+	ClearSeconds  float64         `json:"clear_seconds"`           // spent in Clear, since the loop began to look
 	Since         time.Time       `json:"since,omitzero"`          // of the state; zero: not known
 	LastHandshake time.Time       `json:"last_handshake,omitzero"` // zero: never
 	Endpoint      netip.AddrPort  `json:"endpoint,omitzero"`       // zero: not known
@@ -61,16 +64,24 @@ func Judge(c *peers.Config, have, want State, now time.Time) []PeerStatus {
 			s.RefusedOut += have.Guard.Refused[a].Out
 		}
 		s.State, s.Reason = judge(p, have, want, known[p.PublicKey], now)
+		s.ByPolicy = s.State == Clear && bypass(p, want)
 		all[i] = s
 	}
 	return all
 }
 
 func judge(p peers.Peer, have, want State, device *DevicePeer, now time.Time) (PeerState, string) {
+	open := bypass(p, want)
 	for _, a := range p.Addresses {
-		if !Closed(have, a, want.Guard.Ports) {
+		switch closed := Closed(have, a, want.Guard.Ports); {
+		case !closed && open:
+			return Clear, whyClear(p, handshake(device))
+		case !closed:
 			return Clear, fmt.Sprintf("nothing stops clear SMTP with %s", a)
 		}
+	}
+	if open {
+		return Blocked, "its policy lets it go in clear, and it is still stopped"
 	}
 	if why := amiss(p, have, want, device); why != "" {
 		return Blocked, why

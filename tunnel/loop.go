@@ -43,9 +43,12 @@ const (
 	minGap        = 5 * time.Millisecond   // between two passes
 	maxGap        = 250 * time.Millisecond // between two passes under a storm of events
 	callInterval  = 90 * time.Second       // between calls to a peer that does not answer: REKEY_ATTEMPT_TIME, when WireGuard gives up
-	watchBackoff  = 500 * time.Millisecond // after watching broke off
-	minBackoff    = 100 * time.Millisecond // after a failed pass
-	maxBackoff    = 3 * time.Second        // after many: what is mended is taken up soon
+
+	policyCallInterval = 15 * time.Second // the same where the answer decides whether mail goes in clear
+
+	watchBackoff = 500 * time.Millisecond // after watching broke off
+	minBackoff   = 100 * time.Millisecond // after a failed pass
+	maxBackoff   = 3 * time.Second        // after many: what is mended is taken up soon
 )
 
 var (
@@ -65,42 +68,48 @@ type Loop struct {
 	// that fails is tried again at the next pass. Nil: nothing is kept.
 	Remember func(peers.Selectors) error
 
+	// Latches keeps who has answered, for the policies prefer and latch. What cannot
+	// be kept is tried again at the next pass. Nil: nothing is kept.
+	Latches LatchStore
+
 	// Expose has metrics answered at an address; zero: nowhere. It is called at
 	// every pass, and does nothing if that is so already. Nil: there are none.
 	Expose func(netip.AddrPort) error
 
 	// What a service manager is told, by the goroutine that does the work: nil
 	// functions are not called.
-	Ready      func()             // once, after the first clean pass
+	Ready      func(open int)     // once, after the first clean pass; open: number of peers in clear by policy
 	Alive      func()             // after every step of a plan, and every AliveEvery
 	AliveEvery time.Duration      // zero: never
 	Tell       func(words string) // how mail is protected, whenever that changes
 
-	config     *peers.Config
-	file       FileStatus
-	remembered bool
-	forgets    error  // why what is protected could not be remembered; nil: it is, or there is nothing to
-	unexposed  error  // why metrics cannot be read where the file asks for it; nil: they can
-	problem    error  // why the last pass failed; nil: it did not
-	passed     bool   // there was a clean pass
-	down       bool   // protection has been taken away on purpose
-	told       string // the words that Tell was given last
-	repoint    map[peers.PublicKey]bool
-	names      *names
-	settled    *State // what was in place after the last clean pass; nil: there was none
-	counters   Counters
-	tracker    tracker
-	drift      drift
-	culprits   *culprits
-	calls      chan func(context.Context)
-	pokes      chan struct{}
-	stopped    chan struct{} // closed when Run ends
+	config    *peers.Config
+	file      FileStatus
+	policies  policies
+	kept      *peers.Selectors // what Remember was given last and has kept; nil: nothing, or another config's
+	forgets   error            // why what is protected could not be remembered; nil: it is, or there is nothing to
+	unexposed error            // why metrics cannot be read where the file asks for it; nil: they can
+	problem   error            // why the last pass failed; nil: it did not
+	passed    bool             // there was a clean pass
+	down      bool             // protection has been taken away on purpose
+	told      string           // the words that Tell was given last
+	repoint   map[peers.PublicKey]bool
+	names     *names
+	settled   *State // what was in place after the last clean pass; nil: there was none
+	counters  Counters
+	tracker   tracker
+	drift     drift
+	culprits  *culprits
+	calls     chan func(context.Context)
+	pokes     chan struct{}
+	stopped   chan struct{} // closed when Run ends
 }
 
 // New returns a loop that starts with the config c.
 func New(l Loop, c *peers.Config) *Loop {
 	l.calls, l.pokes, l.stopped = make(chan func(context.Context)), make(chan struct{}, 1), make(chan struct{})
 	l.tracker.log, l.counters, l.culprits = l.Log, newCounters(), &culprits{}
+	l.policies = policies{log: l.Log, store: l.Latches}
 	l.names = newNames(l.Lookup, l.Log, l.Poke)
 	l.accept(c)
 	return &l
@@ -144,7 +153,7 @@ func (l *Loop) Reload(ctx context.Context) error {
 		if _, err := l.pass(ctx); err != nil {
 			return fmt.Errorf("the file is in force, but applying it goes on failing: %w", err)
 		}
-		if err := errors.Join(l.forgets, l.unexposed); err != nil {
+		if err := errors.Join(l.forgets, l.policies.problem(), l.unexposed); err != nil {
 			return fmt.Errorf("the file is in force, but %w", err)
 		}
 		return nil

@@ -22,7 +22,9 @@ type rig struct {
 	*Loop
 	fake    *fake
 	log     *safeBuffer
+	first   *peers.Config // what it starts with
 	file    *peers.Config // what the next reload reads
+	store   LatchStore
 	fileErr error
 	prepare func(*Loop) // before it runs
 	ready   atomic.Int32
@@ -50,7 +52,7 @@ func (s *safeBuffer) String() string {
 
 func testConfig() *peers.Config {
 	return &peers.Config{
-		Host: peers.Host{Link: "postroad0", Backend: peers.Auto, Ports: []uint16{25}, ListenPort: 51825, MTU: 1420,
+		Host: peers.Host{Link: "postroad0", Backend: peers.Auto, Ports: []uint16{25}, ListenPort: 51825, MTU: 1420, ClearAfter: time.Minute,
 			Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")}},
 		Peers: []peers.Peer{{Name: "bravo", PublicKey: peers.PublicKey{1}, Addresses: pool[:1], Policy: peers.Require,
 			Endpoint: peers.Endpoint{Host: "mx.bravo.example", Port: 51825}}},
@@ -61,7 +63,7 @@ func testConfig() *peers.Config {
 func start(t *testing.T, prepare func(*rig)) *rig {
 	t.Helper()
 	r := &rig{fake: &fake{facts: Facts{IPv6: true, Local: []LocalAddr{{netip.MustParseAddr("192.0.2.10"), "eth0"}}}},
-		log: &safeBuffer{}, file: testConfig()}
+		log: &safeBuffer{}, first: testConfig(), file: testConfig()}
 	l := Loop{
 		System: r.fake,
 		Load:   func() (*peers.Config, error) { return r.file, r.fileErr },
@@ -69,12 +71,13 @@ func start(t *testing.T, prepare func(*rig)) *rig {
 			return []netip.Addr{netip.MustParseAddr("203.0.113.7")}, nil
 		},
 		Log:   slog.New(slog.NewTextHandler(r.log, nil)),
-		Ready: func() { r.ready.Add(1) },
+		Ready: func(int) { r.ready.Add(1) },
 	}
 	if prepare != nil {
 		prepare(r)
 	}
-	r.Loop = New(l, testConfig())
+	l.Latches = r.store
+	r.Loop = New(l, r.first)
 	if r.prepare != nil {
 		r.prepare(r.Loop)
 	}

@@ -10,7 +10,7 @@ import (
 // What can be a problem, beside the state of a peer and the peers file.
 const (
 	PassProblem    = "pass"    // the last pass failed
-	MemoryProblem  = "memory"  // what is protected could not be remembered for the next start
+	MemoryProblem  = "memory"  // what is protected, or who has answered, could not be remembered for the next start, or read
 	MetricsProblem = "metrics" // the address for metrics could not be opened
 )
 
@@ -61,13 +61,13 @@ func (l *Loop) Status(ctx context.Context) (Status, error) {
 
 func (l *Loop) report(ctx context.Context) (Report, error) {
 	r := Report{Status: l.status(nil), Counters: l.counters.clone(), Problems: map[string]bool{
-		PassProblem: l.problem != nil, MemoryProblem: l.forgets != nil, MetricsProblem: l.unexposed != nil}}
+		PassProblem: l.problem != nil, MemoryProblem: l.forgets != nil || l.policies.problem() != nil, MetricsProblem: l.unexposed != nil}}
 	have, want, err := l.look(ctx)
 	if err != nil {
 		return r, err
 	}
 	now := time.Now()
-	r.Status.Peers = Judge(l.config, have, want, now)
+	r.Status.Peers = l.judge(have, want, now)
 	r.Status.Backend = have.Link.Backend
 	l.tracker.update(r.Status.Peers, now)
 	r.Status.Peers = slices.Clone(r.Status.Peers) // from here on it is the caller's
@@ -78,7 +78,7 @@ func (l *Loop) report(ctx context.Context) (Report, error) {
 func (l *Loop) status(judged []PeerStatus) Status {
 	h := l.config.Host
 	s := Status{Host: h.Name, PublicKey: h.PrivateKey.Public(), Link: h.Link, ListenPort: h.ListenPort, File: l.file, Peers: judged}
-	if err := errors.Join(l.problem, l.forgets, l.unexposed); err != nil {
+	if err := errors.Join(l.problem, l.forgets, l.policies.problem(), l.unexposed); err != nil {
 		s.Problem = err.Error()
 	}
 	return s

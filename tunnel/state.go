@@ -117,6 +117,7 @@ type Facts struct {
 	Paths      map[netip.Addr]Path      // the way to a remote address outside the tunnel; absent: none
 	Endpoints  map[string][]netip.Addr  // what endpoint names resolve to; absent: not known
 	Repoint    map[peers.PublicKey]bool // peers whose endpoint the operator has changed
+	Bypass     map[peers.PublicKey]bool // peers whose SMTP is to go in clear: their policy says so
 }
 
 // A LocalAddr is an address of this host.

@@ -3,7 +3,6 @@ package tunnel
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +29,19 @@ type FileStatus struct {
 	Errors  []string  `json:"errors,omitempty"` // of the one on disk
 }
 
-// Closed says whether no SMTP with any peer can be on the wire in clear.
-func (s *Status) Closed() bool { return s.count(Clear) == 0 }
+// Closed says whether no SMTP with any peer can be on the wire in clear, but with
+// those that are in clear by policy.
+func (s *Status) Closed() bool { return s.count(Clear) == s.byPolicy() }
+
+// byPolicy counts the peers whose SMTP flows in clear because their policy says so.
+func (s *Status) byPolicy() (n int) {
+	for _, p := range s.Peers {
+		if p.ByPolicy {
+			n++
+		}
+	}
+	return n
+}
 
 // Well says whether mail flows, or would, with every peer, protected, and the
 // file on disk is in force.
@@ -52,7 +62,7 @@ func (s *Status) count(state PeerState) (n int) {
 func (s *Status) Summary() string {
 	switch {
 	case !s.Closed():
-		return "SMTP with some peers can flow IN CLEAR: " + s.amiss(Clear)
+		return "SMTP with some peers can flow IN CLEAR: " + s.amiss(unprotected)
 	case len(s.Peers) == 0 && s.Well():
 		return "There are no peers; nothing is protected."
 	case s.Well():
@@ -60,7 +70,7 @@ func (s *Status) Summary() string {
 	}
 	var why []string
 	if n := s.count(Waiting) + s.count(Blocked); n > 0 {
-		why = append(why, fmt.Sprintf("mail waits with %d of %d peers: %s", n, len(s.Peers), s.amiss(Blocked, Waiting)))
+		why = append(why, fmt.Sprintf("mail waits with %d of %d peers: %s", n, len(s.Peers), s.amiss(waits)))
 	}
 	if s.Problem != "" {
 		why = append(why, "problem: "+strings.ReplaceAll(s.Problem, "\n", "; "))
@@ -68,15 +78,23 @@ func (s *Status) Summary() string {
 	if !s.File.InForce {
 		why = append(why, "the peers file on disk is NOT in force")
 	}
+	if n := s.byPolicy(); n > 0 {
+		open := fmt.Sprintf("SMTP with %d of %d peers flows IN CLEAR by policy: %s", n, len(s.Peers), s.amiss(isByPolicy))
+		return strings.Join(append([]string{open}, why...), "; ")
+	}
 	return "No SMTP with peers can flow in clear, but not all is well: " + strings.Join(why, "; ")
 }
 
-// amiss names some peers that are in one of the states, and why.
-func (s *Status) amiss(states ...PeerState) string {
+func unprotected(p PeerStatus) bool { return p.State == Clear && !p.ByPolicy }
+func isByPolicy(p PeerStatus) bool  { return p.ByPolicy }
+func waits(p PeerStatus) bool       { return p.State == Blocked || p.State == Waiting }
+
+// amiss names some of the peers that are so, and why.
+func (s *Status) amiss(so func(PeerStatus) bool) string {
 	const most = 3
 	var all []string
 	for _, p := range s.Peers {
-		if slices.Contains(states, p.State) {
+		if so(p) {
 			all = append(all, p.Name+" ("+p.Reason+")")
 		}
 	}

@@ -31,7 +31,11 @@ type memory struct {
 	reason     string    // that was logged
 	sent       int64
 	unanswered bool
-	called     time.Time // when we spoke to it last, as far as the loop had a part in it
+	silent     bool // there is no session with a peer whose policy asks for one
+	byPolicy   bool // see PeerStatus
+	looked     time.Time
+	clear      time.Duration // spent in Clear
+	called     time.Time     // when we spoke to it last, as far as the loop had a part in it
 	in, out    refusal
 }
 
@@ -45,6 +49,7 @@ func (t *tracker) update(all []PeerStatus, now time.Time) {
 			m = &memory{sent: s.Sent, called: now} // a plan has greeted it
 		}
 		m.name = s.Name
+		m.count(s, now)
 		m.notice(s, now)
 		m.logState(t.log, s, now)
 		m.in.look(s.RefusedIn)
@@ -74,6 +79,15 @@ func (t *tracker) due(now time.Time) time.Duration {
 	return wait
 }
 
+// count counts the time in clear: up to now the peer was in the state of the look
+// before.
+func (m *memory) count(s *PeerStatus, now time.Time) {
+	if m.state == Clear {
+		m.clear += now.Sub(m.looked)
+	}
+	m.looked, s.ClearSeconds = now, m.clear.Seconds()
+}
+
 // notice turns idle into blocked where packets go out and nobody answers.
 func (m *memory) notice(s *PeerStatus, now time.Time) {
 	switch fresh := now.Sub(s.LastHandshake) < sessionLife; {
@@ -83,6 +97,7 @@ func (m *memory) notice(s *PeerStatus, now time.Time) {
 		m.unanswered = true
 	}
 	m.sent = s.Sent
+	m.silent = s.Policy.MayBypass() && !alive(s.LastHandshake, now)
 	if m.unanswered && s.State == Idle {
 		s.State, s.Reason = Blocked, "handshakes are not answered"
 	}
@@ -93,7 +108,11 @@ func (m *memory) notice(s *PeerStatus, now time.Time) {
 func (t *tracker) unheard(now time.Time) map[peers.PublicKey]bool {
 	due := map[peers.PublicKey]bool{}
 	for key, m := range t.peers {
-		if (m.state == Waiting || m.unanswered) && now.Sub(m.called) >= callInterval {
+		quiet, gap := m.state == Waiting || m.unanswered, callInterval
+		if m.silent {
+			quiet, gap = true, policyCallInterval
+		}
+		if quiet && now.Sub(m.called) >= gap {
 			m.called, due[key] = now, true
 		}
 	}
@@ -103,8 +122,8 @@ func (t *tracker) unheard(now time.Time) map[peers.PublicKey]bool {
 // logState logs that the state is another, or since a while the reason.
 func (m *memory) logState(log *slog.Logger, s *PeerStatus, now time.Time) {
 	was := m.state
-	if was != s.State {
-		m.state, m.since = s.State, now
+	if was != s.State || m.byPolicy != s.ByPolicy {
+		m.state, m.byPolicy, m.since = s.State, s.ByPolicy, now
 	} else if m.reason == s.Reason || now.Sub(m.told) < reasonGap {
 		return
 	}
@@ -116,13 +135,15 @@ func (m *memory) logState(log *slog.Logger, s *PeerStatus, now time.Time) {
 	if was != "" && was != s.State {
 		attrs = append(attrs, "was", was)
 	}
-	log.Log(background, stateLevel(was, s.State), "peer "+string(s.State), attrs...)
+	log.Log(background, stateLevel(was, s), "peer "+string(s.State), attrs...)
 }
 
 // stateLevel is how much a change of state matters. That a peer falls idle and
 // wakes up changes nothing: its mail is protected.
-func stateLevel(was, is PeerState) slog.Level {
-	switch {
+func stateLevel(was PeerState, s *PeerStatus) slog.Level {
+	switch is := s.State; {
+	case s.ByPolicy:
+		return slog.LevelWarn
 	case is == Clear:
 		return slog.LevelError
 	case is == Blocked, is == Waiting && was != "":

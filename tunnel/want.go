@@ -8,11 +8,13 @@ import (
 	"postroad/peers"
 )
 
-// Want returns the State in which all SMTP with the peers of c is protected.
+// Want returns the State in which all SMTP with the peers of c is protected, but
+// for those that f.Bypass names: WireGuard alone knows these, so that they can
+// answer.
 func Want(c *peers.Config, f Facts) State {
 	own := ownAddresses(c, f)
 	return State{
-		Guard:  wantGuard(c, own),
+		Guard:  wantGuard(c, own, f),
 		Link:   wantLink(&c.Host, f),
 		Device: wantDevice(c, f),
 		Rules:  wantRules(c.Host.Ports, f.IPv6),
@@ -56,9 +58,12 @@ func ownAddresses(c *peers.Config, f Facts) []netip.Addr {
 	return sortedAddrs(own)
 }
 
-func wantGuard(c *peers.Config, own []netip.Addr) Guard {
+func wantGuard(c *peers.Config, own []netip.Addr, f Facts) Guard {
 	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own}
 	for _, p := range c.Peers {
+		if f.Bypass[p.PublicKey] {
+			continue
+		}
 		g.Peers = append(g.Peers, p.Addresses...)
 	}
 	g.Peers = sortedAddrs(g.Peers)
@@ -90,7 +95,7 @@ func wantDevice(c *peers.Config, f Facts) Device {
 			PresharedKey: p.PresharedKey,
 			Endpoint:     endpoint(p, f),
 			Allowed:      sortedAddrs(slices.Clone(p.Addresses)),
-			Keepalive:    p.Keepalive,
+			Keepalive:    keepalive(p),
 			Repoint:      f.Repoint[p.PublicKey],
 		})
 	}
@@ -149,11 +154,14 @@ func wantRules(ports []uint16, ipv6 bool) []Rule {
 	return sortedRules(rules)
 }
 
-// wantRoutes gives every peer address its unreachable twin, and the way through
+// wantRoutes gives every protected address its unreachable twin, and the way through
 // the tunnel where we have an address of that family to speak from.
 func wantRoutes(c *peers.Config, own []netip.Addr, f Facts) []Route {
 	var routes []Route
 	for _, p := range c.Peers {
+		if f.Bypass[p.PublicKey] {
+			continue
+		}
 		for _, a := range p.Addresses {
 			if a.Is6() && !f.IPv6 {
 				continue

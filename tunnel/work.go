@@ -40,7 +40,7 @@ func (l *Loop) work(ctx context.Context) error {
 		case <-due.C:
 			steps, err := l.pass(ctx)
 			now := time.Now()
-			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now)))
+			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now)))
 		}
 	}
 }
@@ -66,32 +66,21 @@ func (l *Loop) pass(ctx context.Context) (steps int, err error) {
 	if err == nil && !l.passed {
 		l.passed = true
 		if l.Ready != nil {
-			l.Ready()
+			l.Ready(len(l.policies.open(l.config)))
 		}
 	}
 	return steps, err
 }
 
-// remember keeps what the config protects, once. That it fails is no reason for
-// a pass to fail, and one to say that not all is well.
-func (l *Loop) remember() {
-	if l.Remember == nil || l.remembered {
-		return
-	}
-	was := l.forgets
-	l.forgets = l.Remember(l.config.Selectors())
-	l.remembered = l.forgets == nil
-	if l.forgets != nil && was == nil {
-		l.Log.Error("a start that fails will leave new peers' mail in clear", "error", l.forgets)
-	}
-}
-
 func (l *Loop) apply(ctx context.Context) (steps int, err error) {
-	have, want, err := l.look(ctx)
+	have, facts, err := l.observe(ctx)
 	if err != nil {
 		return 0, err
 	}
 	now := time.Now()
+	l.policies.look(l.config, have, now) // here alone: reports judge by what was decided
+	l.remember()
+	want := l.want(facts)
 	plan := Diff(have, want, now)
 	why := causes(l.settled, have.Device, want, now)
 	done, doErr := l.carryOut(ctx, plan, why)
@@ -104,7 +93,7 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 	}
 	if err == nil {
 		now := time.Now()
-		l.tracker.update(Judge(l.config, have, want, now), now)
+		l.tracker.update(l.judge(have, want, now), now)
 		err = l.callUnheard(ctx, have.Link.Up, want, now)
 	}
 	l.logSteps(done, why) // last: by now the watcher has heard who it was
@@ -188,23 +177,11 @@ func (l *Loop) repointed(want State) {
 // no event when a peer answers, so one has to look.
 func (l *Loop) unsettled() bool {
 	for _, m := range l.tracker.peers {
-		if m.state == Waiting || m.state == Blocked {
+		if m.state == Waiting || m.state == Blocked || m.state == Clear {
 			return true
 		}
 	}
 	return false
-}
-
-// look observes the system and says what it should be.
-func (l *Loop) look(ctx context.Context) (have, want State, err error) {
-	endpoints := l.names.known()
-	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.config, endpoints)}
-	have, facts, err := l.System.Observe(ctx, q)
-	if err != nil {
-		return have, want, err
-	}
-	facts.Endpoints, facts.Repoint = endpoints, l.repoint
-	return have, Want(l.config, facts), nil
 }
 
 // do does the steps in order. After one that fails it does only those that
@@ -240,7 +217,8 @@ func (l *Loop) accept(c *peers.Config) {
 	changed := changedEndpoints(l.config, c)
 	maps.Copy(changed, l.repoint) // asked for earlier, and not done yet
 	l.repoint = changed
-	l.config, l.remembered = c, false
+	l.policies.accept(l.config, c)
+	l.config, l.kept = c, nil
 	l.file = FileStatus{InForce: true, Loaded: time.Now()}
 	l.names.want(c.EndpointNames())
 }

@@ -70,7 +70,7 @@ func (o *options) examine(cmd *cobra.Command, names []string, asJSON bool) error
 	if err := unknown(e.Config, names); err != nil {
 		return misconfigured(err)
 	}
-	x := linux.Examiner{Names: names, Lookup: lookUpEndpoints(cmd.Context(), e.Config), Remarks: remarks(e.Config)}
+	x := linux.Examiner{Names: names, Lookup: lookUpEndpoints(cmd.Context(), e.Config), Remarks: remarks(e.Config), Bypass: o.bypass(e)}
 	if err := x.Examine(cmd.Context(), e); err != nil {
 		return failed(fmt.Errorf("looking at the wire: %w", err))
 	}
@@ -104,6 +104,22 @@ func (o *options) evidence(ctx context.Context) *doctor.Evidence {
 		e.Daemon = &s
 	}
 	return e
+}
+
+// bypass returns the peers whose SMTP flows in clear by policy: as the daemon says,
+// or else as it has remembered.
+func (o *options) bypass(e *doctor.Evidence) map[peers.PublicKey]bool {
+	switch {
+	case e.Config == nil:
+		return nil
+	case e.Daemon == nil:
+		return o.open(e.Config)
+	}
+	open := map[peers.PublicKey]bool{}
+	for _, p := range e.Daemon.Peers {
+		open[p.PublicKey] = p.ByPolicy
+	}
+	return open
 }
 
 func unknown(c *peers.Config, names []string) error {

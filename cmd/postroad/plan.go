@@ -31,7 +31,7 @@ func planCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			plan, err := makePlan(cmd.Context(), c)
+			plan, err := makePlan(cmd.Context(), c, o.open(c))
 			if err != nil {
 				return failed(err)
 			}
@@ -44,7 +44,7 @@ func planCommand(o *options) *cobra.Command {
 	}
 }
 
-func makePlan(ctx context.Context, c *peers.Config) (tunnel.Plan, error) {
+func makePlan(ctx context.Context, c *peers.Config, open map[peers.PublicKey]bool) (tunnel.Plan, error) {
 	names := map[string][]netip.Addr{}
 	for _, host := range c.EndpointNames() {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -56,6 +56,6 @@ func makePlan(ctx context.Context, c *peers.Config) (tunnel.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts.Endpoints = names
+	facts.Endpoints, facts.Bypass = names, open
 	return tunnel.Diff(have, tunnel.Want(c, facts), time.Now()), nil
 }

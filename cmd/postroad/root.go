@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -67,6 +68,22 @@ func helpCommand() *cobra.Command {
 			return c.Help()
 		},
 	}
+}
+
+// latches is the file in which the daemon remembers who has answered: it is
+// beside that of the selectors.
+func (o *options) latches() peers.LatchFile {
+	return peers.LatchFile(filepath.Join(filepath.Dir(o.selectors), filepath.Base(peers.DefaultLatchFile)))
+}
+
+// open returns the peers of c whose SMTP flows in clear by policy, as far as it is
+// remembered. Where that cannot be read it is none, as for the daemon.
+func (o *options) open(c *peers.Config) map[peers.PublicKey]bool {
+	latches, err := o.latches().Load()
+	if err != nil {
+		return nil
+	}
+	return c.Open(latches.Of(c))
 }
 
 // load reads the peers file; what is wrong with it is the user's to mend.

@@ -141,8 +141,13 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 		Lookup:   lookup,
 		Log:      log,
 		Remember: func(s peers.Selectors) error { return s.Save(o.selectors) },
-		Ready: func() {
-			log.Info("ready: SMTP with peers is in the tunnel or not on the wire")
+		Latches:  o.latches(),
+		Ready: func(open int) {
+			if open > 0 {
+				log.Warn("ready: SMTP with peers is in the tunnel or not on the wire, but for those in clear by policy", "clear", open)
+			} else {
+				log.Info("ready: SMTP with peers is in the tunnel or not on the wire")
+			}
 			systemd.ready()
 		},
 		Alive:      systemd.alive,

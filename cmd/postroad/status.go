@@ -25,9 +25,10 @@ STATE says what happens to SMTP with the peer:
   idle       it would: nothing was sent for three minutes
   waiting    it waits: the peer has never answered
   blocked    it waits, for the reason given
-  clear      nothing stops it from flowing in clear
+  clear      nothing stops it from flowing in clear; the reason says whether the peer's policy, prefer or latch, lets it
 SINCE and HANDSHAKE are how long ago: m minutes, h hours, d days. SMTP is how many connections there are now.
-REFUSED counts packets of clear SMTP that were not let out or in.
+REFUSED counts packets of clear SMTP that were not let out or in. IN CLEAR, if there is any, is how long the peer was in
+the state clear since the daemon started.
 
 The exit status is 0 if it flows, or would, through the tunnel with every peer (or with PEER), the peers file on
 disk is in force and nothing else is amiss; 1 if not, or if no daemon answers; 2 if there is no such PEER.
@@ -45,8 +46,11 @@ const jsonHelp = `  running      bool; whether a daemon answered. If not, there 
   problem      why the last repair failed; absent: it did not
   smtp_connections_error  why connections could not be counted (smtp_connections is 0 then); absent: they were
   peers        list, in the order of the file (only PEER, if one is given):
-    name, public_key, policy ("require"), addresses (list of IP addresses)
+    name, public_key, policy (require, prefer or latch), addresses (list of IP addresses)
     state      protected, idle, waiting, blocked or clear;  reason  why not protected; absent: it is
+    clear_by_policy  bool; the state is clear, and the policy says so;  clear_seconds  number; spent in the state clear
+               since the daemon started
+    latched    bool; the policy is latch and the peer has answered once: it is treated as with require
     since      time since which the state holds; absent: not known
     last_handshake  time; absent: never;  endpoint  IP address and UDP port; absent: not known
     received_bytes, sent_bytes  through the tunnel, WireGuard's own packets included, since the link was made

@@ -82,7 +82,7 @@ func labels(f *dto.MetricFamily) map[string][]string {
 }
 
 // words are what an expression may hold beside names of metrics.
-var words = strings.Fields("sum min max by on and or group_left rate increase changes absent time round")
+var words = strings.Fields("sum min max by on and or unless group_left rate increase changes absent time round")
 
 var (
 	strs      = regexp.MustCompile(`"[^"]*"`)

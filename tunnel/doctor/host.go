@@ -18,6 +18,7 @@ var hostChecks = []Check{
 	{"key-in-force", "The daemon uses the key of the key file.", keyInForce},
 	{"udp-port", "The UDP port is open, and by our device.", udpPort},
 	{"link", "The link is there, ours, and up.", link},
+	{"policy", "No policy lets SMTP flow in clear.", eachPeer(policy)},
 	{"guard", "The guard stands as this program makes it.", guard},
 	{"steering", "Rules and routes stand as the peers file wants them.", steering},
 	{"reverse-path", "The link's reverse path filter lets replies in.", reversePath},
@@ -112,6 +113,22 @@ func link(e *Evidence) []Finding {
 	return nil
 }
 
+// policy tells of peers whose SMTP is in clear on purpose. Why they do not answer is
+// for others to find.
+func policy(e *Evidence, p *Peer) []Finding {
+	if !e.byPolicy(p.Peer) {
+		return nil
+	}
+	do := "when it answers, its mail moves into the tunnel by itself; what else is said of it here may tell why it does not"
+	if p.Policy == peers.Prefer {
+		do += `; with policy = "latch" it then stays there`
+	}
+	return found(Warning, 90, fmt.Sprintf("SMTP with it flows IN CLEAR, as its policy %q says: it does not answer", p.Policy), do)
+}
+
+// byPolicy says whether the SMTP of a peer of the file flows in clear on purpose.
+func (e *Evidence) byPolicy(p peers.Peer) bool { return e.Facts.Bypass[p.PublicKey] }
+
 func guard(e *Evidence) []Finding {
 	if e.Config == nil || e.LookError != nil || len(e.Config.Peers) == 0 {
 		return lines(e.LookError, 90, "")
@@ -119,7 +136,7 @@ func guard(e *Evidence) []Finding {
 	var bare []string
 	for _, p := range e.Config.Peers {
 		for _, a := range p.Addresses {
-			if !tunnel.Closed(e.Have, a, e.Config.Host.Ports) {
+			if !e.byPolicy(p) && !tunnel.Closed(e.Have, a, e.Config.Host.Ports) {
 				bare = append(bare, a.String())
 			}
 		}

@@ -17,12 +17,12 @@ var proofChecks = []Check{
 	{"mtu", "Full packets get through the tunnel.", eachPeer(mtu)},
 }
 
-func clearOut(_ *Evidence, p *Peer) []Finding {
+func clearOut(e *Evidence, p *Peer) []Finding {
 	n := p.Seen.ClearOut
 	for _, proof := range p.Proofs {
 		n -= proof.PastOut // that was us, on purpose
 	}
-	if n <= 0 {
+	if n <= 0 || e.byPolicy(p.Peer) {
 		return nil
 	}
 	return found(Problem, 100, fmt.Sprintf("%d packets of SMTP with it left IN CLEAR", n),
@@ -43,8 +43,9 @@ func pastTheTunnel(e *Evidence, p *Peer) (all []Finding) {
 	return all
 }
 
-func clearIn(_ *Evidence, p *Peer) []Finding {
+func clearIn(e *Evidence, p *Peer) []Finding {
 	switch n := p.State.RefusedIn; {
+	case e.byPolicy(p.Peer):
 	case p.Seen.ClearIn > 0 && !p.Answered:
 		return found(Problem, 93, fmt.Sprintf("it sends SMTP in clear (%d packets just now, refused): postroad does not run there, or not for this host", p.Seen.ClearIn),
 			"have its operator install postroad and add your card (`postroad card`), or take the peer out until then (`postroad peer remove`)")
@@ -58,7 +59,7 @@ func clearIn(_ *Evidence, p *Peer) []Finding {
 // smtp tells of sessions that fail although the tunnel stands.
 func smtp(e *Evidence, p *Peer) (all []Finding) {
 	for _, proof := range p.Proofs {
-		if proof.Error == "" || !p.Answered || e.Have.Link.Name == "" {
+		if proof.Error == "" || !p.Answered || e.byPolicy(p.Peer) || e.Have.Link.Name == "" {
 			continue
 		}
 		all = append(all, smtpFails(e, p, proof)...)

@@ -30,6 +30,7 @@ type Examiner struct {
 	Names   []string                                         // peers to examine; none: all
 	Lookup  map[string][]netip.Addr                          // what endpoint names resolve to
 	Remarks func(context.Context, peers.Peer) []peers.Remark // what DNS says otherwise; nil: it is not asked
+	Bypass  map[peers.PublicKey]bool                         // peers whose SMTP flows in clear by policy
 
 	config *peers.Config
 	kernel *Kernel
@@ -75,7 +76,7 @@ func (x *Examiner) observe(ctx context.Context, e *doctor.Evidence) error {
 	select {
 	case err := <-done:
 		e.Have, e.Facts = have, facts
-		e.Facts.Endpoints = x.Lookup
+		e.Facts.Endpoints, e.Facts.Bypass = x.Lookup, x.Bypass
 		e.Want = tunnel.Want(x.config, e.Facts)
 		return err
 	case <-time.After(observeTimeout):

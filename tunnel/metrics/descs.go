@@ -27,7 +27,7 @@ var (
 	lastPass     = desc("last_pass_timestamp_seconds", "When the last pass ended. Absent before the first one.")
 	changes      = desc("changes_total", "Steps towards something new: at the start, after a reload, or as an address changed.", "kind")
 	repairs      = desc("repairs_total", "Steps that put back what somebody else took away or changed.", "kind")
-	problem      = desc("problem", "Whether something fails: the last pass, remembering what to close at the next start, or answering at the address for metrics.", "problem")
+	problem      = desc("problem", "Whether something fails: the last pass, remembering what to close at the next start or who has answered, or answering at the address for metrics.", "problem")
 
 	peerInfo      = desc("peer_info", "A peer and its policy. Always 1.", "peer", "policy")
 	peerState     = desc("peer_state", "Whether a peer is in a state: 1 for one of them, 0 for the others.", "peer", "state")
@@ -38,5 +38,7 @@ var (
 	peerRefused   = desc("peer_refused_packets_total", "Packets of SMTP in clear that were refused.", "peer", "direction")
 	peerSMTP      = desc("peer_smtp_connections", "SMTP connections with the peer now. Absent where they could not be counted.", "peer")
 	peerResolved  = desc("peer_endpoint_resolved", "Whether an address is known at which the peer's tunnel is reached.", "peer")
+	peerByPolicy  = desc("peer_clear_by_policy", "Whether SMTP with the peer flows in clear now because its policy says so.", "peer")
+	peerClear     = desc("peer_clear_seconds_total", "Time in which SMTP with the peer could flow in clear, by policy or not.", "peer")
 	peerAddresses = desc("peer_addresses", "Mail addresses of the peer that are protected.", "peer")
 )

@@ -57,6 +57,8 @@ func (s sink) peer(p tunnel.PeerStatus) {
 	s.counter(peerRefused, float64(p.RefusedIn), p.Name, "in")
 	s.counter(peerRefused, float64(p.RefusedOut), p.Name, "out")
 	s.gauge(peerResolved, number(p.Endpoint.IsValid()), p.Name)
+	s.gauge(peerByPolicy, number(p.ByPolicy), p.Name)
+	s.counter(peerClear, p.ClearSeconds, p.Name)
 	s.gauge(peerAddresses, float64(len(p.Addresses)), p.Name)
 }
 

@@ -23,13 +23,22 @@ func cards(s *tunnel.Status, now time.Time, screen Screen) string {
 
 func card(s *tunnel.Status, p tunnel.PeerStatus, now time.Time, screen Screen) string {
 	b := screen.Paint(Bold, screen.Fit(Clean(p.Name), screen.Width)) + "\n"
-	b += "  " + screen.Paint(StateStyle(p.State), Clean(string(p.State))) + " " + Since(p.Since, now) + "\n"
+	b += "  " + screen.Paint(StateStyle(p), Clean(string(p.State))) + " " + Since(p.Since, now) + "\n"
 	if why := Why(p); why != "" {
-		b += screen.Paint(StateStyle(p.State), Fold("  "+Clean(why), screen.Width, 2)) + "\n"
+		b += screen.Paint(StateStyle(p), Fold("  "+Clean(why), screen.Width, 2)) + "\n"
 	}
 	return b + pack(screen.Width, 2, gap, "  handshake "+Since(p.LastHandshake, now), "SMTP "+Connections(s, p),
 		"sent "+Size(float64(p.Sent)), "received "+Size(float64(p.Received)),
-		"refused "+Refused(p.RefusedOut, p.RefusedIn), "endpoint "+Endpoint(p), "policy "+Clean(string(p.Policy))) + "\n"
+		"refused "+Refused(p.RefusedOut, p.RefusedIn), "endpoint "+Endpoint(p), policyAndClear(p)) + "\n"
+}
+
+// policyAndClear is what a card says last.
+func policyAndClear(p tunnel.PeerStatus) string {
+	words := "policy " + Clean(Policy(p))
+	if p.ClearSeconds > 0 {
+		words += gap + "in clear " + InClear(p)
+	}
+	return words
 }
 
 // details is a line for each thing to know about a peer.
@@ -42,7 +51,10 @@ func details(s *tunnel.Status, p tunnel.PeerStatus, now time.Time, screen Screen
 	if why := Why(p); why != "" {
 		say("reason", why)
 	}
-	say("policy", string(p.Policy))
+	say("policy", Policy(p))
+	if p.Policy.MayBypass() || p.ClearSeconds > 0 {
+		say("time in clear", InClear(p))
+	}
 	say("addresses", list(p.Addresses))
 	say("public key", p.PublicKey.String())
 	say("endpoint", Endpoint(p))

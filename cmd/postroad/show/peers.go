@@ -1,6 +1,7 @@
 package show
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ func peerTable(s *tunnel.Status, now time.Time, screen Screen) string {
 	for i, p := range s.Peers {
 		lines = append(lines, t.Row(screen, i))
 		if why := Why(p); why != "" && t.Width(reason) == 0 {
-			lines = append(lines, screen.Paint(StateStyle(p.State), Fold("  "+Clean(why), screen.Width, 2)))
+			lines = append(lines, screen.Paint(StateStyle(p), Fold("  "+Clean(why), screen.Width, 2)))
 		}
 	}
 	return strings.Join(lines, "\n") + "\n"
@@ -29,7 +30,7 @@ func peerTable(s *tunnel.Status, now time.Time, screen Screen) string {
 const reason = "REASON"
 
 func newPeerTable(s *tunnel.Status, now time.Time) *Table {
-	state := func(row int) ansi.Style { return StateStyle(s.Peers[row].State) }
+	state := func(row int) ansi.Style { return StateStyle(s.Peers[row]) }
 	t := &Table{Columns: []Column{
 		{Title: "PEER", Least: 24},
 		{Title: "STATE", Style: state},
@@ -43,10 +44,17 @@ func newPeerTable(s *tunnel.Status, now time.Time) *Table {
 		{Title: "POLICY", Rank: 6},
 		{Title: reason, Rank: 7, Style: state},
 	}}
+	wasClear := slices.ContainsFunc(s.Peers, func(p tunnel.PeerStatus) bool { return p.ClearSeconds > 0 })
+	if wasClear { // which is rare
+		t.Columns = slices.Insert(t.Columns, len(t.Columns)-1, Column{Title: "IN CLEAR", Right: true, Rank: 1})
+	}
 	for _, p := range s.Peers {
-		t.Add(p.Name, string(p.State), Since(p.Since, now), Since(p.LastHandshake, now), Connections(s, p),
-			Size(float64(p.Sent)), Size(float64(p.Received)), Refused(p.RefusedOut, p.RefusedIn),
-			Endpoint(p), string(p.Policy), Why(p))
+		cells := []string{p.Name, string(p.State), Since(p.Since, now), Since(p.LastHandshake, now), Connections(s, p),
+			Size(float64(p.Sent)), Size(float64(p.Received)), Refused(p.RefusedOut, p.RefusedIn), Endpoint(p), Policy(p)}
+		if wasClear {
+			cells = append(cells, InClear(p))
+		}
+		t.Add(append(cells, Why(p))...)
 	}
 	return t
 }

@@ -92,8 +92,8 @@ var (
 )
 
 // StateStyle is that of a peer's state.
-func StateStyle(s tunnel.PeerState) ansi.Style {
-	switch s {
+func StateStyle(p tunnel.PeerStatus) ansi.Style {
+	switch p.State {
 	case tunnel.Protected:
 		return Good
 	case tunnel.Idle:
@@ -102,6 +102,9 @@ func StateStyle(s tunnel.PeerState) ansi.Style {
 		return Warn
 	case tunnel.Blocked:
 		return Bad
+	}
+	if p.ByPolicy {
+		return Warn
 	}
 	return Danger // clear, and whatever this program does not know
 }

@@ -37,6 +37,9 @@ func PeerSentence(p tunnel.PeerStatus) string {
 	case tunnel.Idle:
 		return fmt.Sprintf("All SMTP with %s goes through the tunnel; there was none lately.", p.Name)
 	case tunnel.Clear:
+		if p.ByPolicy {
+			return fmt.Sprintf("SMTP with %s flows IN CLEAR: %s", p.Name, p.Reason)
+		}
 		return fmt.Sprintf("SMTP with %s can flow IN CLEAR: %s", p.Name, p.Reason)
 	}
 	return fmt.Sprintf("No SMTP with %s can flow in clear, but mail waits: %s", p.Name, p.Reason)
@@ -67,6 +70,22 @@ func Why(p tunnel.PeerStatus) string {
 		return ""
 	}
 	return p.Reason
+}
+
+// Policy is the peer's, and whether it is latched.
+func Policy(p tunnel.PeerStatus) string {
+	if p.Latched {
+		return string(p.Policy) + " (latched)"
+	}
+	return string(p.Policy)
+}
+
+// InClear says how long SMTP with a peer was in clear since the daemon began to look.
+func InClear(p tunnel.PeerStatus) string {
+	if p.ClearSeconds == 0 {
+		return "none"
+	}
+	return Age(time.Duration(p.ClearSeconds * float64(time.Second)))
 }
 
 // Connections says how many there are, or that it is not known.

@@ -32,6 +32,8 @@ func example() *tunnel.Status {
 	add("backup.law.example", tunnel.Blocked, "handshakes are not answered").RefusedOut = 3
 	p := add("mail.a-very-long-name-of-some-organisation.example", tunnel.Waiting, "it has never answered")
 	p.LastHandshake, p.Endpoint = time.Time{}, netip.AddrPort{}
+	open := add("mx.new.example", tunnel.Clear, "policy prefer: it has not answered yet")
+	open.Policy, open.ByPolicy, open.ClearSeconds = peers.Prefer, true, 5000
 	add("郵便.例え.example", tunnel.Clear, "nothing stops clear SMTP with 203.0.113.5")
 	return s
 }
@@ -93,6 +95,7 @@ func TestPeerSentence(t *testing.T) {
 		"All SMTP with mx1.hospital-nord.example goes through the tunnel; there was none lately.",
 		"No SMTP with backup.law.example can flow in clear, but mail waits: handshakes are not answered",
 		"No SMTP with mail.a-very-long-name-of-some-organisation.example can flow in clear, but mail waits: it has never answered",
+		"SMTP with mx.new.example flows IN CLEAR: policy prefer: it has not answered yet",
 		"SMTP with 郵便.例え.example can flow IN CLEAR: nothing stops clear SMTP with 203.0.113.5",
 	} {
 		if got := PeerSentence(all[i]); got != want {

@@ -48,7 +48,7 @@ func (m Model) newTable(shown []peers.PublicKey) *show.Table {
 	plain := style(func(track) ansi.Style { return nil })
 	t := &show.Table{Columns: []show.Column{
 		{Title: "PEER", Min: m.nameWidth(), Least: 14, Style: plain},
-		{Title: "STATE", Min: 9, Style: style(func(t track) ansi.Style { return show.StateStyle(t.State) })},
+		{Title: "STATE", Min: 9, Style: style(func(t track) ansi.Style { return show.StateStyle(t.PeerStatus) })},
 		{Title: "OUT/s", Min: 7, Right: true, Rank: 1, Style: plain},
 		{Title: "IN/s", Min: 7, Right: true, Rank: 2, Style: plain},
 		{Title: sparkTitle, Min: kept, Least: 10, Style: style(func(track) ansi.Style { return show.Quiet })},
@@ -106,10 +106,13 @@ func (m Model) detail() []string {
 	}
 	p := m.tracks[m.order[m.selected]]
 	facts := []string{"since " + show.Since(p.Since, m.now), "handshake " + show.Since(p.LastHandshake, m.now),
-		"endpoint " + show.Endpoint(p.PeerStatus), fmt.Sprintf("policy %s", p.Policy),
+		"endpoint " + show.Endpoint(p.PeerStatus), "policy " + show.Policy(p.PeerStatus),
 		fmt.Sprintf("sent %s", show.Size(float64(p.Sent))), fmt.Sprintf("received %s", show.Size(float64(p.Received))),
 		"refused " + show.Refused(p.RefusedOut, p.RefusedIn)}
-	sentence, style := show.Clean(show.PeerSentence(p.PeerStatus)), show.StateStyle(p.State)
+	if p.ClearSeconds > 0 {
+		facts = append(facts, "in clear "+show.InClear(p.PeerStatus))
+	}
+	sentence, style := show.Clean(show.PeerSentence(p.PeerStatus)), show.StateStyle(p.PeerStatus)
 	if m.err != nil {
 		sentence, style = "Last seen: "+sentence, show.Dim
 	}

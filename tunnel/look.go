@@ -1,0 +1,62 @@
+package tunnel
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"time"
+
+	"postroad/peers"
+)
+
+// look observes the system and says what it should be.
+func (l *Loop) look(ctx context.Context) (have, want State, err error) {
+	have, facts, err := l.observe(ctx)
+	if err != nil {
+		return have, want, err
+	}
+	return have, l.want(facts), nil
+}
+
+func (l *Loop) observe(ctx context.Context) (State, Facts, error) {
+	endpoints := l.names.known()
+	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.config, endpoints)}
+	have, facts, err := l.System.Observe(ctx, q)
+	facts.Endpoints, facts.Repoint = endpoints, l.repoint
+	return have, facts, err
+}
+
+func (l *Loop) want(f Facts) State {
+	f.Bypass = l.policies.open(l.config)
+	return Want(l.config, f)
+}
+
+// judge says how each peer stands.
+func (l *Loop) judge(have, want State, now time.Time) []PeerStatus {
+	all := Judge(l.config, have, want, now)
+	for i, p := range l.config.Peers {
+		all[i].Latched = p.Policy == peers.Latch && l.policies.held[p.PublicKey]
+	}
+	return all
+}
+
+// remember keeps what is protected, whenever that changes. That it fails is no
+// reason for a pass to fail, and one to say that not all is well.
+func (l *Loop) remember() {
+	s := protected(l.config, l.policies.open(l.config)).Selectors()
+	if l.Remember == nil || l.kept != nil && reflect.DeepEqual(*l.kept, s) {
+		return
+	}
+	was := l.forgets
+	if l.forgets = l.Remember(s); l.forgets == nil {
+		l.kept = &s
+	}
+	if l.forgets != nil && was == nil {
+		l.Log.Error("a start that fails will leave new peers' mail in clear", "error", l.forgets)
+	}
+}
+
+// protected returns c without the peers that are open.
+func protected(c *peers.Config, open map[peers.PublicKey]bool) *peers.Config {
+	return &peers.Config{Host: c.Host, Peers: slices.DeleteFunc(slices.Clone(c.Peers), func(p peers.Peer) bool { return open[p.PublicKey] })}
+}
