@@ -287,6 +287,9 @@ func (p *pace) passed(now time.Time, steps int, err error, unsettled bool) time.
 		return p.backoff
 	case unsettled:
 		p.backoff = 0
+		if steps > 0 { // the peers have just been greeted
+			return soon
+		}
 		return shortInterval
 	}
 	p.backoff = 0
