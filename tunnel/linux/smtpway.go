@@ -27,7 +27,7 @@ func smtpWay(a netip.Addr, port uint16) (link string, err error) {
 	if err != nil {
 		return "", err
 	}
-	links, err := linkNames()
+	links, err := interfaceTable()
 	if err != nil || len(answers) == 0 {
 		return "", errors.Join(err, errors.New("no answer"))
 	}
@@ -37,7 +37,7 @@ func smtpWay(a netip.Addr, port uint16) (link string, err error) {
 	}
 	for _, attr := range attrs {
 		if attr.Attr.Type == unix.RTA_OIF {
-			return links[int(binary.NativeEndian.Uint32(attr.Value))], nil
+			return links[int(binary.NativeEndian.Uint32(attr.Value))].name, nil
 		}
 	}
 	return "", errors.New("no interface")
