@@ -15,7 +15,7 @@ func (l *Loop) look(ctx context.Context) (have, want State, err error) {
 	if err != nil {
 		return have, want, err
 	}
-	return have, l.want(facts), nil
+	return have, l.want(have, facts), nil
 }
 
 func (l *Loop) observe(ctx context.Context) (State, Facts, error) {
@@ -23,22 +23,19 @@ func (l *Loop) observe(ctx context.Context) (State, Facts, error) {
 	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.config, endpoints)}
 	have, facts, err := l.System.Observe(ctx, q)
 	facts.Endpoints, facts.Repoint = endpoints, l.repoint
-	if err == nil {
-		l.mtus.see(l.config, have, facts, time.Now())
-		facts.MTUs = l.mtus.known(l.config, have)
-	}
 	return have, facts, err
 }
 
-func (l *Loop) want(f Facts) State {
+func (l *Loop) want(have State, f Facts) State {
 	f.Bypass = l.policies.open(l.config)
-	return Want(l.config, f)
+	want := Want(l.config, f)
+	rescue(want.Device, have.Device, f.Local)
+	return want
 }
 
 // judge says how each peer stands.
 func (l *Loop) judge(have, want State, now time.Time) []PeerStatus {
 	all := Judge(l.config, have, want, now)
-	l.mtus.fill(all)
 	for i, p := range l.config.Peers {
 		all[i].Latched = p.Policy == peers.Latch && l.policies.held[p.PublicKey]
 	}

@@ -40,7 +40,7 @@ func (l *Loop) work(ctx context.Context) error {
 		case <-due.C:
 			steps, err := l.pass(ctx)
 			now := time.Now()
-			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now), l.mtus.due(now)))
+			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now)))
 		}
 	}
 }
@@ -80,7 +80,7 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 	now := time.Now()
 	l.policies.look(l.config, have, now) // here alone: reports judge by what was decided
 	l.remember()
-	want := l.want(facts)
+	want := l.want(have, facts)
 	plan := Diff(have, want, now)
 	why := causes(l.settled, have.Device, want, now)
 	done, doErr := l.carryOut(ctx, plan, why)
