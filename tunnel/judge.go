@@ -47,10 +47,7 @@ type PeerStatus struct {
 	Sent          int64           `json:"sent_bytes"`
 	RefusedIn     uint64          `json:"refused_in_packets"`
 	RefusedOut    uint64          `json:"refused_out_packets"`
-	Connections   int             `json:"smtp_connections"`      // now; means nothing with Status.Uncounted
-	MTU           int             `json:"mtu,omitempty"`         // bytes of the largest packet to it; zero: there is no way to it
-	MTUMeasured   time.Time       `json:"mtu_measured,omitzero"` // when that size was seen to cross last; zero: never
-	MTUSilent     bool            `json:"mtu_silent,omitempty"`  // it was tried, and the peer does not answer such packets
+	Connections   int             `json:"smtp_connections"` // now; means nothing with Status.Uncounted
 }
 
 // Judge says how each peer of c stands, in the order of the file.
@@ -66,7 +63,6 @@ func Judge(c *peers.Config, have, want State, now time.Time) []PeerStatus {
 			s.RefusedIn += have.Guard.Refused[a].In
 			s.RefusedOut += have.Guard.Refused[a].Out
 		}
-		s.MTU = usedMTU(p, have)
 		s.State, s.Reason = judge(p, have, want, known[p.PublicKey], now)
 		s.ByPolicy = s.State == Clear && bypass(p, want)
 		all[i] = s
@@ -118,6 +114,11 @@ func amiss(p peers.Peer, have, want State, device *DevicePeer) string {
 	case !slices.ContainsFunc(have.Routes, func(r Route) bool { return !r.Unreachable && slices.Contains(p.Addresses, r.Dst) }):
 		return "no address of ours to reach it from"
 	}
+	for _, a := range p.Addresses {
+		if way := have.Past[a]; way != "" {
+			return fmt.Sprintf("SMTP with %s is routed %s", a, way)
+		}
+	}
 	return ""
 }
 
@@ -136,8 +137,11 @@ func steered(s State, peer netip.Addr, ports []uint16) bool {
 	if !slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Dst == peer }) {
 		return false
 	}
+	if s.Past[peer] != "" {
+		return false
+	}
 	for _, r := range wantRules(ports, true) {
-		if r.Mark == 0 && r.IPv6 == peer.Is6() && !slices.Contains(s.Rules, r) {
+		if r.Mark == 0 && r.IPv6 == peer.Is6() && !selects(s.Rules, r) {
 			return false
 		}
 	}

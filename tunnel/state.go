@@ -16,8 +16,8 @@ import (
 const (
 	Table        = 2525       // routing table
 	Protocol     = 125        // of our rules and routes, see rtnetlink(7)
-	MarkPriority = 2500       // of the rule for marked packets
-	PortPriority = 2510       // of the rules for ports
+	MarkPriority = 2500       // of the rule for marked packets, see inFront
+	PortPriority = 2510       // of the rules for ports, see inFront
 	Mark         = 0x02000000 // the one bit of packet and connection marks that we use
 	LinkGroup    = 2525       // of the kernel's WireGuard links that we made, see ip-link(8)
 	GuardTable   = "postroad" // nft table, family inet
@@ -39,6 +39,10 @@ type State struct {
 	Device Device
 	Rules  []Rule
 	Routes []Route
+
+	// Past holds the peers' addresses whose SMTP somebody else's rules take past
+	// our table, and how, in words. Observed only.
+	Past map[netip.Addr]string
 }
 
 // A Guard is the packet filter that stops clear SMTP whatever the routes say.
@@ -107,7 +111,6 @@ type Route struct {
 	Dst         netip.Addr
 	Unreachable bool       // the twin that stays when the link goes
 	Src         netip.Addr // our address to use; zero for the twin
-	MTU         int        // bytes of the largest packet; zero: the link's, and for the twin
 }
 
 // Facts are what a wish needs to know of the host, beside the peers file.
@@ -117,9 +120,9 @@ type Facts struct {
 	Local      []LocalAddr              // global addresses on links other than ours
 	Paths      map[netip.Addr]Path      // the way to a remote address outside the tunnel; absent: none
 	Endpoints  map[string][]netip.Addr  // what endpoint names resolve to; absent: not known
+	Others     []OtherRule              // rules that come, or would come, before ours
 	Repoint    map[peers.PublicKey]bool // peers whose endpoint the operator has changed
 	Bypass     map[peers.PublicKey]bool // peers whose SMTP is to go in clear: their policy says so
-	MTUs       map[peers.PublicKey]int  // bytes of the largest packet to a peer; absent: not known
 }
 
 // A LocalAddr is an address of this host.
@@ -132,6 +135,4 @@ type LocalAddr struct {
 type Path struct {
 	Src  netip.Addr
 	Link string
-	MTU  int // bytes, of the interface
-	PMTU int // bytes that the way takes as far as the kernel knows, by its routes and by what routers said
 }

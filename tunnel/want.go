@@ -15,9 +15,9 @@ func Want(c *peers.Config, f Facts) State {
 	own := ownAddresses(c, f)
 	return State{
 		Guard:  wantGuard(c, own, f),
-		Link:   wantLink(c, f),
+		Link:   wantLink(&c.Host, f),
 		Device: wantDevice(c, f),
-		Rules:  wantRules(c.Host.Ports, f.IPv6),
+		Rules:  inFront(wantRules(c.Host.Ports, f.IPv6), f.Others),
 		Routes: wantRoutes(c, own, f),
 	}
 }
@@ -35,7 +35,8 @@ func Remotes(c *peers.Config, endpoints map[string][]netip.Addr) []netip.Addr {
 }
 
 // ownAddresses returns our mail addresses: those that the file declares, or
-// else the global ones of the interfaces that lead to the peers.
+// else the global ones of the interfaces that lead to the peers. Another VPN that
+// leads there from a private address does not change what the peers know us by.
 func ownAddresses(c *peers.Config, f Facts) []netip.Addr {
 	if len(c.Host.Addresses) > 0 {
 		return sortedAddrs(slices.Clone(c.Host.Addresses))
@@ -44,7 +45,13 @@ func ownAddresses(c *peers.Config, f Facts) []netip.Addr {
 	links := map[string]bool{}
 	for _, p := range c.Peers {
 		for _, a := range p.Addresses {
-			if path, ok := f.Paths[a]; ok {
+			path, ok := f.Paths[a]
+			public := publicAddresses(a.Is6(), f)
+			switch {
+			case !ok:
+			case path.Src.IsPrivate() && !a.IsPrivate() && len(public) > 0:
+				own = append(own, public...)
+			default:
 				links[path.Link] = true
 				own = append(own, path.Src)
 			}
@@ -56,6 +63,16 @@ func ownAddresses(c *peers.Config, f Facts) []netip.Addr {
 		}
 	}
 	return sortedAddrs(own)
+}
+
+// publicAddresses returns the addresses of a family by which the world can know us.
+func publicAddresses(ipv6 bool, f Facts) (all []netip.Addr) {
+	for _, l := range f.Local {
+		if l.Addr.Is6() == ipv6 && !l.Addr.IsPrivate() {
+			all = append(all, l.Addr)
+		}
+	}
+	return all
 }
 
 func wantGuard(c *peers.Config, own []netip.Addr, f Facts) Guard {
@@ -72,9 +89,8 @@ func wantGuard(c *peers.Config, own []netip.Addr, f Facts) Guard {
 
 // wantLink gives the link the declared addresses that no other interface has:
 // behind a 1:1 NAT the host does not own the address that the world knows.
-func wantLink(c *peers.Config, f Facts) Link {
-	h := &c.Host
-	l := Link{Name: h.Link, Backend: h.Backend, Up: true, MTU: linkMTU(c, f), Loose: true,
+func wantLink(h *peers.Host, f Facts) Link {
+	l := Link{Name: h.Link, Backend: h.Backend, Up: true, MTU: h.MTU, Loose: true,
 		Addrs: []netip.Prefix{LinkAddress}}
 	for _, a := range h.Addresses {
 		if a.Is6() && f.NoLinkIPv6 {
@@ -86,34 +102,6 @@ func wantLink(c *peers.Config, f Facts) Link {
 	}
 	slices.SortFunc(l.Addrs, netip.Prefix.Compare)
 	return l
-}
-
-// linkMTU returns what the file says, or else as much as any peer's packets can
-// need: what fits the interface that leads there, with the tunnel around it.
-func linkMTU(c *peers.Config, f Facts) int {
-	if c.Host.MTU != 0 {
-		return c.Host.MTU
-	}
-	most := 0
-	for _, p := range c.Peers {
-		e := endpoint(p, f).Addr()
-		if path := f.Paths[e]; path.MTU > 0 {
-			most = max(most, path.MTU-Overhead(e))
-		}
-	}
-	if most == 0 {
-		return peers.DefaultMTU
-	}
-	return min(max(most, 1280), 65535) // with less, the kernel takes IPv6 off the link
-}
-
-// wantMTU returns how large packets to a peer can be: what the link takes where
-// the file gives that, else what is known to cross. Zero: what the link takes.
-func wantMTU(c *peers.Config, p peers.Peer, f Facts) int {
-	if c.Host.MTU != 0 {
-		return 0
-	}
-	return min(cmp.Or(f.MTUs[p.PublicKey], SafeMTU), linkMTU(c, f))
 }
 
 func wantDevice(c *peers.Config, f Facts) Device {
@@ -191,14 +179,13 @@ func wantRoutes(c *peers.Config, own []netip.Addr, f Facts) []Route {
 		if f.Bypass[p.PublicKey] {
 			continue
 		}
-		mtu := wantMTU(c, p, f)
 		for _, a := range p.Addresses {
 			if a.Is6() && !f.IPv6 {
 				continue
 			}
 			routes = append(routes, Route{Dst: a, Unreachable: true})
 			if src := source(a, own, f); src.IsValid() && !(a.Is6() && f.NoLinkIPv6) {
-				routes = append(routes, Route{Dst: a, Src: src, MTU: mtu})
+				routes = append(routes, Route{Dst: a, Src: src})
 			}
 		}
 	}
@@ -242,7 +229,7 @@ func CompareRules(a, b Rule) int {
 
 // CompareRoutes is the order of State.Routes: it puts the twin before the tunnel route of the same address.
 func CompareRoutes(a, b Route) int {
-	return cmp.Or(a.Dst.Compare(b.Dst), compareBools(b.Unreachable, a.Unreachable), a.Src.Compare(b.Src), cmp.Compare(a.MTU, b.MTU))
+	return cmp.Or(a.Dst.Compare(b.Dst), compareBools(b.Unreachable, a.Unreachable), a.Src.Compare(b.Src))
 }
 
 func compareBools(a, b bool) int {

@@ -294,8 +294,8 @@ var wayIlls = []ill{
 var hostIlls = []ill{
 	{name: "alpha has no TUN", cause: "kernel", words: "tun", first: site{alpha: "mount -t tmpfs tmpfs /dev/net"}, off: true},
 	{name: "a foreign link has our name", cause: "link", first: site{alpha: "ip link add postroad0 type veth peer name other0"}},
-	{name: "a rule before ours leads bravo elsewhere", cause: "policy-routing", then: onAlpha("ip rule add priority 100 to 198.51.100.20 lookup main")},
-	{name: "a rule of wg-quick's kind comes before ours", cause: "policy-routing",
+	{name: "a rule before ours leads bravo elsewhere", cause: "policy-routing", words: `"100: from all to 198.51.100.20 lookup main"`, then: onAlpha("ip rule add priority 100 to 198.51.100.20 lookup main")},
+	{name: "a rule of wg-quick's kind comes before ours", cause: "policy-routing", words: `"500: not from all fwmark 0xca6c lookup 51820"`,
 		then: onAlpha("ip route add default via 192.0.2.1 dev eth0 table 51820; ip rule add priority 500 not fwmark 51820 lookup 51820")},
 	{name: "an IPv6 rule before ours leads bravo elsewhere", cause: "policy-routing", then: onAlpha("ip -6 rule add priority 100 to 2001:db8:b::20 lookup main")},
 	{name: "a VPN's table has all ports of SMTP", cause: "policy-routing",
@@ -332,10 +332,10 @@ var mailIlls = []ill{
 	{name: "bravo has a wrong address for alpha", cause: "smtp", words: "other addresses", theirPeer: func(b string) string {
 		return swap("192.0.2.10", "192.0.2.99")(b) + "endpoint = \"192.0.2.10:51825\"\n"
 	}},
-	{name: "the path swallows large packets of IPv4", cause: "mtu", host: "mtu = 1420", theirHost: "mtu = 1420", then: func(ctx context.Context, p *patient) error {
+	{name: "the path swallows large packets of IPv4", cause: "mtu", then: func(ctx context.Context, p *patient) error {
 		return sh(ctx, p.Router, passing+"nft add rule inet fw f meta length gt 1300 drop")
 	}},
-	{name: "the path swallows large packets of alpha's", cause: "mtu", host: "mtu = 1420", theirHost: "mtu = 1420", then: func(ctx context.Context, p *patient) error {
+	{name: "the path swallows large packets of alpha's", cause: "mtu", then: func(ctx context.Context, p *patient) error {
 		return sh(ctx, p.Router, passing+"nft add rule inet fw f "+fromA+" meta length gt 1400 drop")
 	}},
 	{name: "alpha's link takes more than the path", cause: "mtu", host: "mtu = 1500", theirHost: "mtu = 1500", then: func(ctx context.Context, p *patient) error {

@@ -42,8 +42,12 @@ func policyRouting(e *Evidence) (all []Finding) {
 			if proof.Routed || proof.Via == "" || lack(e.Want.Rules, e.Have.Rules) > 0 || e.Have.Link.Name == "" {
 				continue
 			}
-			f := found(Problem, 93, fmt.Sprintf("SMTP with %s is routed %s instead of into the tunnel: another rule comes before ours (`ip rule`, those below 2500)",
-				proof.Addr, proof.Via), "give that rule a priority above 2599, or have it leave the peers' addresses out")
+			way := proof.Via + " instead of into the tunnel: another rule comes before ours (`ip rule`)"
+			if p := e.Have.Past[proof.Addr]; p != "" {
+				way = p
+			}
+			f := found(Problem, 93, fmt.Sprintf("SMTP with %s is routed %s", proof.Addr, way),
+				"give that rule a priority above 2599, or have it leave the peers' addresses out")
 			f[0].Peer = p.Name
 			all = append(all, f...)
 		}

@@ -14,11 +14,14 @@ import (
 // observeFacts reads this host's addresses, but for those of the link that is
 // given, and the ways to the remote ones.
 func observeFacts(q tunnel.Query, ours string) (f tunnel.Facts, err error) {
-	links, err := interfaceTable()
+	links, err := linkNames()
 	if err != nil {
 		return f, err
 	}
 	f.IPv6, f.NoLinkIPv6 = hasIPv6(), ipv6Disabled()
+	if f.Others, err = observeOthers(); err != nil {
+		return f, err
+	}
 	if f.Local, err = localAddrs(links, ours); err != nil {
 		return f, err
 	}
@@ -31,26 +34,20 @@ func observeFacts(q tunnel.Query, ours string) (f tunnel.Facts, err error) {
 	return f, nil
 }
 
-// An iface is what paths need to know of a network interface.
-type iface struct {
-	name string
-	mtu  int // bytes
-}
-
-func interfaceTable() (map[int]iface, error) {
+func linkNames() (map[int]string, error) {
 	links, err := retry(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing links: %w", err)
 	}
-	byIndex := map[int]iface{}
+	names := map[int]string{}
 	for _, l := range links {
-		byIndex[l.Attrs().Index] = iface{l.Attrs().Name, l.Attrs().MTU}
+		names[l.Attrs().Index] = l.Attrs().Name
 	}
-	return byIndex, nil
+	return names, nil
 }
 
 // localAddrs returns the addresses that can be spoken from, but for the link's.
-func localAddrs(links map[int]iface, ours string) ([]tunnel.LocalAddr, error) {
+func localAddrs(links map[int]string, ours string) ([]tunnel.LocalAddr, error) {
 	addrs, err := retry(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("listing addresses: %w", err)
@@ -58,7 +55,7 @@ func localAddrs(links map[int]iface, ours string) ([]tunnel.LocalAddr, error) {
 	var all []tunnel.LocalAddr
 	for _, a := range addrs {
 		p, ok := prefix(a.IPNet)
-		name := links[a.LinkIndex].name
+		name := links[a.LinkIndex]
 		if ok && name != ours && p.Addr().IsGlobalUnicast() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
 			all = append(all, tunnel.LocalAddr{Addr: p.Addr(), Link: name})
 		}
@@ -67,7 +64,7 @@ func localAddrs(links map[int]iface, ours string) ([]tunnel.LocalAddr, error) {
 }
 
 // pathTo asks the kernel which way a packet that is not SMTP takes.
-func pathTo(a netip.Addr, links map[int]iface) (tunnel.Path, bool) {
+func pathTo(a netip.Addr, links map[int]string) (tunnel.Path, bool) {
 	routes, err := netlink.RouteGet(net.IP(a.AsSlice()))
 	if err != nil || len(routes) == 0 {
 		return tunnel.Path{}, false
@@ -76,10 +73,5 @@ func pathTo(a netip.Addr, links map[int]iface) (tunnel.Path, bool) {
 	if src = src.Unmap(); !ok || !src.IsGlobalUnicast() { // a link-local source is no mail address
 		return tunnel.Path{}, false
 	}
-	link := links[routes[0].LinkIndex]
-	p := tunnel.Path{Src: src, Link: link.name, MTU: link.mtu, PMTU: link.mtu}
-	if routes[0].MTU > 0 {
-		p.PMTU = min(p.PMTU, routes[0].MTU)
-	}
-	return p, true
+	return tunnel.Path{Src: src, Link: links[routes[0].LinkIndex]}, true
 }

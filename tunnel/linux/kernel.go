@@ -70,7 +70,10 @@ func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f t
 	if s.Routes, err = observeRoutes(index); err != nil {
 		return s, f, err
 	}
-	f, err = observeFacts(q, s.Link.Name)
+	if f, err = observeFacts(q, s.Link.Name); err != nil {
+		return s, f, err
+	}
+	s.Past, err = past(s, f.Others)
 	return s, f, err
 }
 

@@ -14,6 +14,15 @@ import (
 // the name of the interface, or why there is none. The library's RouteGet knows
 // no ports.
 func smtpWay(a netip.Addr, port uint16) (link string, err error) {
+	links, err := linkNames()
+	if err != nil {
+		return "", err
+	}
+	return wayOut(a, port, links)
+}
+
+// wayOut is smtpWay for who knows the links.
+func wayOut(a netip.Addr, port uint16, links map[int]string) (link string, err error) {
 	family, bits := unix.AF_INET6, 128
 	if a.Is4() {
 		family, bits = unix.AF_INET, 32
@@ -27,9 +36,8 @@ func smtpWay(a netip.Addr, port uint16) (link string, err error) {
 	if err != nil {
 		return "", err
 	}
-	links, err := interfaceTable()
-	if err != nil || len(answers) == 0 {
-		return "", errors.Join(err, errors.New("no answer"))
+	if len(answers) == 0 {
+		return "", errors.New("no answer")
 	}
 	attrs, err := nl.ParseRouteAttr(answers[0][unix.SizeofRtMsg:])
 	if err != nil {
@@ -37,7 +45,7 @@ func smtpWay(a netip.Addr, port uint16) (link string, err error) {
 	}
 	for _, attr := range attrs {
 		if attr.Attr.Type == unix.RTA_OIF {
-			return links[int(binary.NativeEndian.Uint32(attr.Value))].name, nil
+			return links[int(binary.NativeEndian.Uint32(attr.Value))], nil
 		}
 	}
 	return "", errors.New("no interface")
