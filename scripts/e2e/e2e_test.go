@@ -57,9 +57,15 @@ func rounds(n int) int { return max(1, n/min(3, int(lab.Patience()))) }
 // newLab boots the standard layout, and ends the test where that cannot be.
 func newLab(t *testing.T) (context.Context, *lab.Standard) {
 	t.Helper()
+	return boot(t, lab.NewStandard)
+}
+
+// boot boots a layout.
+func boot(t *testing.T, layout func(context.Context) (*lab.Standard, error)) (context.Context, *lab.Standard) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute*lab.Patience())
 	t.Cleanup(cancel)
-	l, err := lab.NewStandard(ctx)
+	l, err := layout(ctx)
 	if err != nil {
 		if os.Getenv(mustRun) != "" {
 			t.Fatal(err)
@@ -81,6 +87,12 @@ type road struct {
 func newRoad(t *testing.T, host ...string) (context.Context, *road) {
 	t.Helper()
 	ctx, l := newLab(t)
+	return ctx, pave(ctx, t, l, host...)
+}
+
+// pave lays the road in a lab.
+func pave(ctx context.Context, t *testing.T, l *lab.Standard, host ...string) *road {
+	t.Helper()
 	r := &road{Standard: l}
 	var err error
 	r.alpha, r.bravo, err = l.Pave(ctx, binary, host...)
@@ -97,7 +109,7 @@ func newRoad(t *testing.T, host ...string) (context.Context, *road) {
 			t.Fatalf("the backend of %s is %q, want %q (%v)", p.Site.Name, s.Backend, lab.Backend(), err)
 		}
 	}
-	return ctx, r
+	return r
 }
 
 // newHalfRoad boots a lab where alpha is about to run postroad, with bravo for a

@@ -69,8 +69,16 @@ func (s *Site) Postroad(ctx context.Context, binary string) (*Postroad, error) {
 
 // Block is the part of a peers file that makes this host a peer; more lines may follow.
 func (p *Postroad) Block(more ...string) string {
-	return fmt.Sprintf("[[peer]]\nname = %q\npublic_key = %q\naddresses = [%q, %q]\n%s",
-		p.Site.Name, p.Key, p.Site.IPv4, p.Site.IPv6, strings.Join(more, "\n"))
+	return p.BlockOf(p.Site.IPv4, p.Site.IPv6) + strings.Join(more, "\n")
+}
+
+// BlockOf is [Postroad.Block] with other addresses than the site's.
+func (p *Postroad) BlockOf(addrs ...netip.Addr) string {
+	var quoted []string
+	for _, a := range addrs {
+		quoted = append(quoted, fmt.Sprintf("%q", a))
+	}
+	return fmt.Sprintf("[[peer]]\nname = %q\npublic_key = %q\naddresses = [%s]\n", p.Site.Name, p.Key, strings.Join(quoted, ", "))
 }
 
 // Write writes the peers file out of parts, the first of which begins with [host]; it takes effect at the next start or

@@ -47,18 +47,23 @@ var sealed = fmt.Sprintf(`table inet lab {
 
 // NewStandard boots the standard layout, without Postfix.
 func NewStandard(ctx context.Context) (*Standard, error) {
+	return standardWith(ctx, "198.51.100.20", "2001:db8:b::20")
+}
+
+// standardWith boots the standard layout with other addresses for bravo.
+func standardWith(ctx context.Context, bravo4, bravo6 string) (*Standard, error) {
 	l, err := New(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &Standard{Lab: l}
-	if err := s.build(ctx); err != nil {
+	if err := s.build(ctx, bravo4, bravo6); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return s, nil
 }
 
-func (s *Standard) build(ctx context.Context) (err error) {
+func (s *Standard) build(ctx context.Context, bravo4, bravo6 string) (err error) {
 	if s.Router, err = s.Host(ctx, "router.example"); err != nil {
 		return err
 	}
@@ -68,7 +73,7 @@ func (s *Standard) build(ctx context.Context) (err error) {
 	if s.Alpha, err = s.site(ctx, "mx1.alpha.example", "192.0.2.10", "2001:db8:a::10"); err != nil {
 		return err
 	}
-	if s.Bravo, err = s.site(ctx, "mx.bravo.example", "198.51.100.20", "2001:db8:b::20"); err != nil {
+	if s.Bravo, err = s.site(ctx, "mx.bravo.example", bravo4, bravo6); err != nil {
 		return err
 	}
 	if s.Charlie, err = s.site(ctx, "mx.charlie.example", "203.0.113.30", "2001:db8:c::30"); err != nil {
