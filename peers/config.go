@@ -13,7 +13,7 @@ const (
 	DefaultKeyFile    = "/etc/postroad/private.key"
 	DefaultListenPort = 51825
 	DefaultLink       = "postroad0"
-	DefaultMTU        = 1420
+	DefaultMTU        = 1420 // of the link while the way to the peers is not known
 	DefaultClearAfter = 3 * time.Minute
 )
 
@@ -33,7 +33,7 @@ type Host struct {
 	Ports      []uint16     // TCP ports that count as SMTP, on either side; ascending, never empty
 	Link       string       // name of the WireGuard interface
 	Backend    Backend
-	MTU        int            // bytes, of the link
+	MTU        int            // bytes of the largest packet in the tunnels; zero: what is found to get through
 	Domains    []string       // whose mail this host takes, in lower case; empty: the file does not say
 	ClearAfter time.Duration  // how long a peer with policy prefer goes unanswered before its SMTP is in clear again
 	Metrics    netip.AddrPort // TCP address at which metrics are read; zero: none

@@ -51,7 +51,6 @@ func defaults(t *testing.T) Host {
 		Ports:      []uint16{25, 465, 587},
 		Link:       "postroad0",
 		Backend:    Auto,
-		MTU:        1420,
 		ClearAfter: 3 * time.Minute,
 	}
 }

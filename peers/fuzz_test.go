@@ -55,7 +55,7 @@ func checkConfig(t *testing.T, c *Config) {
 	t.Helper()
 	h := c.Host
 	if !isHostName(h.Name) || h.PrivateKey.IsZero() || h.ListenPort == 0 || len(h.Ports) == 0 ||
-		checkLink(h.Link) != nil || h.Backend == "" || h.MTU < 1280 || h.MTU > 65535 {
+		checkLink(h.Link) != nil || h.Backend == "" || h.MTU != 0 && h.MTU < 1280 || h.MTU > 65535 {
 		t.Errorf("host %+v", h)
 	}
 	for i, port := range h.Ports {

@@ -27,7 +27,7 @@ func (d *decoder) host(t table) (Host, Policy) {
 		Ports:      t.ports(),
 		Link:       t.text("link", DefaultLink, `"postroad0"`, checkLink),
 		Backend:    Backend(t.text("backend", string(Auto), `"auto"`, checkBackend)),
-		MTU:        int(t.integer("mtu", DefaultMTU, 1280, 65535)), // IPv6 needs 1280
+		MTU:        t.mtu(),
 		Domains:    t.domains(),
 		ClearAfter: t.clearAfter(),
 		Metrics:    t.metrics(),
@@ -36,6 +36,14 @@ func (d *decoder) host(t table) (Host, Policy) {
 		d.keys[h.PrivateKey.Public()] = t.owner("private_key_file")
 	}
 	return h, t.policy(Require)
+}
+
+// mtu returns how large packets in the tunnels are; zero: that is to be found.
+func (t table) mtu() int {
+	if _, given := t.values["mtu"]; !given {
+		return 0
+	}
+	return int(t.integer("mtu", DefaultMTU, 1280, 65535)) // IPv6 needs 1280
 }
 
 func (t table) hostName() string {

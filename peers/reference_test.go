@@ -34,6 +34,7 @@ func TestReferenceUncommented(t *testing.T) {
 		Policy:       Require,
 		Domains:      []string{"partner.example"},
 	}}}
+	want.Host.MTU = 1420
 	want.Host.Domains = []string{"example.org"}
 	want.Host.Addresses = addrs("198.51.100.7", "2001:db8:a::7")
 	want.Host.Metrics = netip.MustParseAddrPort("127.0.0.1:9525")

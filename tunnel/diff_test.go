@@ -35,8 +35,11 @@ var pool = func() (all []netip.Addr) {
 var allPorts = []uint16{25, 465, 587, 2525}
 
 func (w world) config() *peers.Config {
-	c := &peers.Config{Host: peers.Host{ListenPort: 51825, Link: "postroad0", Backend: peers.Auto, MTU: 1280 + w.IntN(3),
+	c := &peers.Config{Host: peers.Host{ListenPort: 51825, Link: "postroad0", Backend: peers.Auto,
 		PrivateKey: peers.PrivateKeyFrom([32]byte{byte(w.IntN(2) + 1)})}}
+	if w.chance(50) {
+		c.Host.MTU = 1280 + w.IntN(3)
+	}
 	if w.chance(10) {
 		c.Host.Link = "road1"
 	}
@@ -72,9 +75,12 @@ func (w world) config() *peers.Config {
 }
 
 func (w world) facts() Facts {
-	f := Facts{IPv6: w.chance(90), Paths: map[netip.Addr]Path{}, Bypass: map[peers.PublicKey]bool{}}
+	f := Facts{IPv6: w.chance(90), Paths: map[netip.Addr]Path{}, Bypass: map[peers.PublicKey]bool{}, MTUs: map[peers.PublicKey]int{}}
 	for i := range 5 {
 		f.Bypass[peers.PublicKey{byte(i + 1)}] = w.chance(20)
+		if w.chance(50) {
+			f.MTUs[peers.PublicKey{byte(i + 1)}] = SafeMTU + w.IntN(3)
+		}
 	}
 	own4, own6 := netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8:a::10")
 	if w.chance(80) {
@@ -86,7 +92,7 @@ func (w world) facts() Facts {
 	for _, l := range f.Local {
 		for _, a := range pool {
 			if a.Is4() == l.Addr.Is4() && w.chance(90) {
-				f.Paths[a] = Path{l.Addr, "eth0"}
+				f.Paths[a] = Path{Src: l.Addr, Link: "eth0", MTU: 1500, PMTU: 1500}
 			}
 		}
 	}

@@ -55,10 +55,10 @@ func TestOwnAddressesWithAnotherVPN(t *testing.T) {
 		local []LocalAddr
 		want  []netip.Addr
 	}{
-		"no VPN":                {addr("198.51.100.20"), Path{public, "eth0"}, local, []netip.Addr{public}},
-		"a VPN takes all":       {addr("198.51.100.20"), Path{private, "wg0"}, local, []netip.Addr{public}},
-		"a peer in the VPN":     {addr("10.8.0.1"), Path{private, "wg0"}, local, []netip.Addr{private}},
-		"no public address":     {addr("198.51.100.20"), Path{private, "wg0"}, local[1:], []netip.Addr{private}},
+		"no VPN":                {addr("198.51.100.20"), Path{Src: public, Link: "eth0"}, local, []netip.Addr{public}},
+		"a VPN takes all":       {addr("198.51.100.20"), Path{Src: private, Link: "wg0"}, local, []netip.Addr{public}},
+		"a peer in the VPN":     {addr("10.8.0.1"), Path{Src: private, Link: "wg0"}, local, []netip.Addr{private}},
+		"no public address":     {addr("198.51.100.20"), Path{Src: private, Link: "wg0"}, local[1:], []netip.Addr{private}},
 		"the path is not known": {addr("198.51.100.20"), Path{}, local, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

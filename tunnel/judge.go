@@ -47,7 +47,10 @@ type PeerStatus struct {
 	Sent          int64           `json:"sent_bytes"`
 	RefusedIn     uint64          `json:"refused_in_packets"`
 	RefusedOut    uint64          `json:"refused_out_packets"`
-	Connections   int             `json:"smtp_connections"` // now; means nothing with Status.Uncounted
+	Connections   int             `json:"smtp_connections"`      // now; means nothing with Status.Uncounted
+	MTU           int             `json:"mtu,omitempty"`         // bytes of the largest packet to it; zero: there is no way to it
+	MTUMeasured   time.Time       `json:"mtu_measured,omitzero"` // when that size was seen to cross last; zero: never
+	MTUSilent     bool            `json:"mtu_silent,omitempty"`  // it was tried, and the peer does not answer such packets
 }
 
 // Judge says how each peer of c stands, in the order of the file.
@@ -63,6 +66,7 @@ func Judge(c *peers.Config, have, want State, now time.Time) []PeerStatus {
 			s.RefusedIn += have.Guard.Refused[a].In
 			s.RefusedOut += have.Guard.Refused[a].Out
 		}
+		s.MTU = usedMTU(p, have)
 		s.State, s.Reason = judge(p, have, want, known[p.PublicKey], now)
 		s.ByPolicy = s.State == Clear && bypass(p, want)
 		all[i] = s

@@ -23,6 +23,10 @@ func (l *Loop) observe(ctx context.Context) (State, Facts, error) {
 	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.config, endpoints)}
 	have, facts, err := l.System.Observe(ctx, q)
 	facts.Endpoints, facts.Repoint = endpoints, l.repoint
+	if err == nil {
+		l.mtus.see(l.config, have, facts, time.Now())
+		facts.MTUs = l.mtus.known(l.config, have)
+	}
 	return have, facts, err
 }
 
@@ -36,6 +40,7 @@ func (l *Loop) want(have State, f Facts) State {
 // judge says how each peer stands.
 func (l *Loop) judge(have, want State, now time.Time) []PeerStatus {
 	all := Judge(l.config, have, want, now)
+	l.mtus.fill(all)
 	for i, p := range l.config.Peers {
 		all[i].Latched = p.Policy == peers.Latch && l.policies.held[p.PublicKey]
 	}

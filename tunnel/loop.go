@@ -64,6 +64,7 @@ type Loop struct {
 	Load   func() (*peers.Config, error)                                // reads the peers file
 	Lookup func(ctx context.Context, name string) ([]netip.Addr, error) // resolves an endpoint's name
 	Log    *slog.Logger
+	Prober Prober // measures how large packets get through; nil: they stay at SafeMTU
 
 	// Remember keeps what is to be closed whatever becomes of the peers file; one
 	// that fails is tried again at the next pass. Nil: nothing is kept.
@@ -96,6 +97,7 @@ type Loop struct {
 	told      string           // the words that Tell was given last
 	repoint   map[peers.PublicKey]bool
 	names     *names
+	mtus      *mtus
 	settled   *State // what was in place after the last clean pass; nil: there was none
 	counters  Counters
 	tracker   tracker
@@ -112,6 +114,7 @@ func New(l Loop, c *peers.Config) *Loop {
 	l.tracker.log, l.counters, l.culprits = l.Log, newCounters(), &culprits{}
 	l.policies = policies{log: l.Log, store: l.Latches}
 	l.names = newNames(l.Lookup, l.Log, l.Poke)
+	l.mtus = newMTUs(l.Prober, l.Log, l.Poke)
 	l.accept(c)
 	return &l
 }
@@ -123,6 +126,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.watch(ctx) })
 	g.Go(func() error { return l.names.run(ctx) })
+	g.Go(func() error { return l.mtus.run(ctx) })
 	g.Go(func() error { return l.work(ctx) })
 	if err := g.Wait(); !errors.Is(err, errDown) {
 		return err

@@ -111,6 +111,7 @@ type Route struct {
 	Dst         netip.Addr
 	Unreachable bool       // the twin that stays when the link goes
 	Src         netip.Addr // our address to use; zero for the twin
+	MTU         int        // bytes of the largest packet; zero: the link's, and for the twin
 }
 
 // Facts are what a wish needs to know of the host, beside the peers file.
@@ -123,6 +124,7 @@ type Facts struct {
 	Others     []OtherRule              // rules that come, or would come, before ours
 	Repoint    map[peers.PublicKey]bool // peers whose endpoint the operator has changed
 	Bypass     map[peers.PublicKey]bool // peers whose SMTP is to go in clear: their policy says so
+	MTUs       map[peers.PublicKey]int  // bytes of the largest packet to a peer; absent: not known
 }
 
 // A LocalAddr is an address of this host.
@@ -135,4 +137,6 @@ type LocalAddr struct {
 type Path struct {
 	Src  netip.Addr
 	Link string
+	MTU  int // bytes, of the interface
+	PMTU int // bytes that the way takes as far as the kernel knows, by its routes and by what routers said
 }

@@ -181,7 +181,11 @@ func (r Route) words(link string) string {
 	if r.Unreachable {
 		return fmt.Sprintf("unreachable %s table %d", r.Dst, Table)
 	}
-	return fmt.Sprintf("%s dev %s src %s table %d", r.Dst, link, r.Src, Table)
+	words := fmt.Sprintf("%s dev %s src %s table %d", r.Dst, link, r.Src, Table)
+	if r.MTU != 0 {
+		words += fmt.Sprintf(" mtu %d", r.MTU)
+	}
+	return words
 }
 
 // String gives the rule as ip-rule(8) writes it.

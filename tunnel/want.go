@@ -15,7 +15,7 @@ func Want(c *peers.Config, f Facts) State {
 	own := ownAddresses(c, f)
 	return State{
 		Guard:  wantGuard(c, own, f),
-		Link:   wantLink(&c.Host, f),
+		Link:   wantLink(c, f),
 		Device: wantDevice(c, f),
 		Rules:  inFront(wantRules(c.Host.Ports, f.IPv6), f.Others),
 		Routes: wantRoutes(c, own, f),
@@ -89,8 +89,9 @@ func wantGuard(c *peers.Config, own []netip.Addr, f Facts) Guard {
 
 // wantLink gives the link the declared addresses that no other interface has:
 // behind a 1:1 NAT the host does not own the address that the world knows.
-func wantLink(h *peers.Host, f Facts) Link {
-	l := Link{Name: h.Link, Backend: h.Backend, Up: true, MTU: h.MTU, Loose: true,
+func wantLink(c *peers.Config, f Facts) Link {
+	h := &c.Host
+	l := Link{Name: h.Link, Backend: h.Backend, Up: true, MTU: linkMTU(c, f), Loose: true,
 		Addrs: []netip.Prefix{LinkAddress}}
 	for _, a := range h.Addresses {
 		if a.Is6() && f.NoLinkIPv6 {
@@ -102,6 +103,34 @@ func wantLink(h *peers.Host, f Facts) Link {
 	}
 	slices.SortFunc(l.Addrs, netip.Prefix.Compare)
 	return l
+}
+
+// linkMTU returns what the file says, or else as much as any peer's packets can
+// need: what fits the interface that leads there, with the tunnel around it.
+func linkMTU(c *peers.Config, f Facts) int {
+	if c.Host.MTU != 0 {
+		return c.Host.MTU
+	}
+	most := 0
+	for _, p := range c.Peers {
+		e := endpoint(p, f).Addr()
+		if path := f.Paths[e]; path.MTU > 0 {
+			most = max(most, path.MTU-Overhead(e))
+		}
+	}
+	if most == 0 {
+		return peers.DefaultMTU
+	}
+	return min(max(most, 1280), 65535) // with less, the kernel takes IPv6 off the link
+}
+
+// wantMTU returns how large packets to a peer can be: what the link takes where
+// the file gives that, else what is known to cross. Zero: what the link takes.
+func wantMTU(c *peers.Config, p peers.Peer, f Facts) int {
+	if c.Host.MTU != 0 {
+		return 0
+	}
+	return min(cmp.Or(f.MTUs[p.PublicKey], SafeMTU), linkMTU(c, f))
 }
 
 func wantDevice(c *peers.Config, f Facts) Device {
@@ -179,13 +208,14 @@ func wantRoutes(c *peers.Config, own []netip.Addr, f Facts) []Route {
 		if f.Bypass[p.PublicKey] {
 			continue
 		}
+		mtu := wantMTU(c, p, f)
 		for _, a := range p.Addresses {
 			if a.Is6() && !f.IPv6 {
 				continue
 			}
 			routes = append(routes, Route{Dst: a, Unreachable: true})
 			if src := source(a, own, f); src.IsValid() && !(a.Is6() && f.NoLinkIPv6) {
-				routes = append(routes, Route{Dst: a, Src: src})
+				routes = append(routes, Route{Dst: a, Src: src, MTU: mtu})
 			}
 		}
 	}
@@ -229,7 +259,7 @@ func CompareRules(a, b Rule) int {
 
 // CompareRoutes is the order of State.Routes: it puts the twin before the tunnel route of the same address.
 func CompareRoutes(a, b Route) int {
-	return cmp.Or(a.Dst.Compare(b.Dst), compareBools(b.Unreachable, a.Unreachable), a.Src.Compare(b.Src))
+	return cmp.Or(a.Dst.Compare(b.Dst), compareBools(b.Unreachable, a.Unreachable), a.Src.Compare(b.Src), cmp.Compare(a.MTU, b.MTU))
 }
 
 func compareBools(a, b bool) int {

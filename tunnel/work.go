@@ -40,7 +40,7 @@ func (l *Loop) work(ctx context.Context) error {
 		case <-due.C:
 			steps, err := l.pass(ctx)
 			now := time.Now()
-			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now)))
+			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now), l.mtus.due(now)))
 		}
 	}
 }

@@ -56,6 +56,6 @@ func makePlan(ctx context.Context, c *peers.Config, open map[peers.PublicKey]boo
 	if err != nil {
 		return nil, err
 	}
-	facts.Endpoints, facts.Bypass = names, open
+	facts.Endpoints, facts.Bypass, facts.MTUs = names, open, tunnel.RouteMTUs(c, have)
 	return tunnel.Diff(have, tunnel.Want(c, facts), time.Now()), nil
 }

@@ -140,6 +140,7 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 		Load:     o.loadFit,
 		Lookup:   lookup,
 		Log:      log,
+		Prober:   kernel,
 		Remember: func(s peers.Selectors) error { return s.Save(o.selectors) },
 		Latches:  o.latches(),
 		Ready: func(open int) {

@@ -57,6 +57,9 @@ const jsonHelp = `  running      bool; whether a daemon answered. If not, there 
     refused_in_packets, refused_out_packets  of clear SMTP, since the guard was made
     smtp_connections  TCP connections established now between this host and the peer with one of the host's
                ports on either side; those of containers are not seen
+    mtu        bytes of the largest packet in the tunnel to the peer, IP header included; absent: there is no way to it
+    mtu_measured  when that size was last seen to get through; absent: it was not, as it is set in the peers file,
+               or the peer has not answered yet;  mtu_silent  bool; the peer does not answer: 1200 always fits
 Times are RFC 3339. Counters begin at 0 again when link or guard is made anew.`
 
 func statusCommand(o *options) *cobra.Command {

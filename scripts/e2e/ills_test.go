@@ -332,10 +332,10 @@ var mailIlls = []ill{
 	{name: "bravo has a wrong address for alpha", cause: "smtp", words: "other addresses", theirPeer: func(b string) string {
 		return swap("192.0.2.10", "192.0.2.99")(b) + "endpoint = \"192.0.2.10:51825\"\n"
 	}},
-	{name: "the path swallows large packets of IPv4", cause: "mtu", then: func(ctx context.Context, p *patient) error {
+	{name: "the path swallows large packets of IPv4", cause: "mtu", host: "mtu = 1420", theirHost: "mtu = 1420", then: func(ctx context.Context, p *patient) error {
 		return sh(ctx, p.Router, passing+"nft add rule inet fw f meta length gt 1300 drop")
 	}},
-	{name: "the path swallows large packets of alpha's", cause: "mtu", then: func(ctx context.Context, p *patient) error {
+	{name: "the path swallows large packets of alpha's", cause: "mtu", host: "mtu = 1420", theirHost: "mtu = 1420", then: func(ctx context.Context, p *patient) error {
 		return sh(ctx, p.Router, passing+"nft add rule inet fw f "+fromA+" meta length gt 1400 drop")
 	}},
 	{name: "alpha's link takes more than the path", cause: "mtu", host: "mtu = 1500", theirHost: "mtu = 1500", then: func(ctx context.Context, p *patient) error {

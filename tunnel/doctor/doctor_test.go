@@ -100,6 +100,12 @@ func TestChecks(t *testing.T) {
 		{"the path says what it takes", func(_ *Evidence, p *Peer) {
 			p.Proofs[0].Large, p.Seen.Refusals = false, []Refusal{{By: own, Reason: TooBig, MTU: 1400}}
 		}, "mtu", "host.mtu to 1320", Problem},
+		{"the path says what it takes, and the size is not in the file", func(e *Evidence, p *Peer) {
+			c := *e.Config
+			e.Config, c.Host.MTU = &c, 0
+			p.State.MTU, p.Proofs[0].Large, p.Seen.Refusals = 1440, false, []Refusal{{By: own, Reason: TooBig, MTU: 1400}}
+		}, "mtu", "takes 1400 bytes, the tunnel's need 1500", Problem},
+		{"bravo answers no measuring packets", func(_ *Evidence, p *Peer) { p.State.MTU, p.State.MTUSilent = 1200, true }, "mtu-unmeasured", "1200 bytes", Note},
 		{"an exchanger is no peer", func(_ *Evidence, p *Peer) { p.DNS = []peers.Remark{{Kind: peers.MXUnprotected, Words: "mx2 in clear"}} }, "mx", "mx2 in clear", Warning},
 		{"bravo is no exchanger", func(_ *Evidence, p *Peer) { p.DNS = []peers.Remark{{Kind: peers.NotMX, Words: "no MX"}} }, "mx", "no MX", Warning},
 		{"DNS is silent", func(_ *Evidence, p *Peer) { p.DNS = []peers.Remark{{Kind: peers.DNSUnavailable, Words: "timeout"}} }, "dns", "timeout", Note},

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ var proofChecks = []Check{
 	{"smtp", "An SMTP session with each address of the peer works.", eachPeer(smtp)},
 	{"ports", "The peer takes the same ports for SMTP as we do.", eachPeer(ports)},
 	{"mtu", "Full packets get through the tunnel.", eachPeer(mtu)},
+	{"mtu-unmeasured", "It is known how large packets to the peer can be.", eachPeer(unmeasured)},
 }
 
 func clearOut(e *Evidence, p *Peer) []Finding {
@@ -109,17 +111,39 @@ func ports(e *Evidence, p *Peer) []Finding {
 func mtu(e *Evidence, p *Peer) []Finding {
 	for _, r := range p.Seen.Refusals {
 		if r.Reason == TooBig && r.MTU > 0 && !large(p) {
-			return found(Problem, 84, fmt.Sprintf("full packets do not get through: the path to %s takes %d bytes, the tunnel's need %d", p.Endpoint.Addr(), r.MTU, e.Have.Link.MTU+80),
-				fmt.Sprintf("set host.mtu to %d on both sides", max(1280, r.MTU-80)))
+			return found(Problem, 84, fmt.Sprintf("full packets do not get through: the path to %s takes %d bytes, the tunnel's need %d", p.Endpoint.Addr(), r.MTU, outerMTU(e, p)),
+				smaller(e, fmt.Sprintf("set host.mtu to %d on both sides", max(1280, r.MTU-80))))
 		}
 	}
 	for _, proof := range p.Proofs {
 		if proof.LargeDone && !proof.Large {
-			return found(Problem, 83, fmt.Sprintf("small packets get through to %s and full ones do not: the path takes less than the %d bytes that the tunnel's need", proof.Addr, e.Have.Link.MTU+80),
-				"set host.mtu lower on both sides, such as 1280; the path's MTU less 80 is the most (`ping -M do -s SIZE` finds it)")
+			return found(Problem, 83, fmt.Sprintf("small packets get through to %s and full ones do not: the path takes less than the %d bytes that the tunnel's need", proof.Addr, outerMTU(e, p)),
+				smaller(e, "set host.mtu lower on both sides, such as 1280; the path's MTU less 80 is the most (`ping -M do -s SIZE` finds it)"))
 		}
 	}
 	return nil
+}
+
+// outerMTU is how large the tunnel's packets to a peer get, in bytes.
+func outerMTU(e *Evidence, p *Peer) int {
+	return cmp.Or(p.State.MTU, e.Have.Link.MTU) + tunnel.Overhead(p.Endpoint.Addr())
+}
+
+// smaller says how packets get smaller: by measuring, where the file lets us.
+func smaller(e *Evidence, setting string) string {
+	if e.Config.Host.MTU == 0 {
+		return "wait a minute while the daemon measures what gets through, then look again; if that does not help, " + setting
+	}
+	return "take host.mtu out of the peers file, so that the daemon measures what gets through; or " + setting
+}
+
+// unmeasured tells of packets that are smaller than they might be.
+func unmeasured(_ *Evidence, p *Peer) []Finding {
+	if !p.State.MTUSilent {
+		return nil
+	}
+	return found(Note, 20, fmt.Sprintf("how large packets get through is not known, as it does not answer UDP to port 2525 in the tunnel: they are of %d bytes at most, which any path takes", p.State.MTU),
+		"nothing, or have its operator update postroad; host.mtu sets a size without measuring")
 }
 
 // large says whether a full packet got through.

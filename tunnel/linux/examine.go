@@ -76,7 +76,7 @@ func (x *Examiner) observe(ctx context.Context, e *doctor.Evidence) error {
 	select {
 	case err := <-done:
 		e.Have, e.Facts = have, facts
-		e.Facts.Endpoints, e.Facts.Bypass = x.Lookup, x.Bypass
+		e.Facts.Endpoints, e.Facts.Bypass, e.Facts.MTUs = x.Lookup, x.Bypass, tunnel.RouteMTUs(x.config, have)
 		e.Want = tunnel.Want(x.config, e.Facts)
 		return err
 	case <-time.After(observeTimeout):

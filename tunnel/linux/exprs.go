@@ -60,6 +60,13 @@ func tcpPort(e end) []expr.Any {
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2 * uint32(e), Len: 2})
 }
 
+// udp sport x, udp dport x
+func udpPort(e end, port uint16) []expr.Any {
+	return append(l4proto(unix.IPPROTO_UDP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2 * uint32(e), Len: 2},
+		equal(binary.BigEndian.AppendUint16(nil, port)))
+}
+
 // ip saddr, ip daddr (RFC 791, section 3.1)
 func addr4(e end) []expr.Any {
 	return []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 12 + 4*uint32(e), Len: 4}}
@@ -117,6 +124,11 @@ func orMark() expr.Any {
 // reset would itself be a packet from port 25.
 func reject() []expr.Any {
 	return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
+}
+
+// reject with icmpx port-unreachable, as any host says of a port that nobody listens on
+func unreachable() []expr.Any {
+	return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH}}
 }
 
 func accept() []expr.Any { return verdict(expr.VerdictAccept, "") }

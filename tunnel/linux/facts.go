@@ -14,7 +14,7 @@ import (
 // observeFacts reads this host's addresses, but for those of the link that is
 // given, and the ways to the remote ones.
 func observeFacts(q tunnel.Query, ours string) (f tunnel.Facts, err error) {
-	links, err := linkNames()
+	links, err := interfaceTable()
 	if err != nil {
 		return f, err
 	}
@@ -34,20 +34,26 @@ func observeFacts(q tunnel.Query, ours string) (f tunnel.Facts, err error) {
 	return f, nil
 }
 
-func linkNames() (map[int]string, error) {
+// An iface is what paths need to know of a network interface.
+type iface struct {
+	name string
+	mtu  int // bytes
+}
+
+func interfaceTable() (map[int]iface, error) {
 	links, err := retry(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing links: %w", err)
 	}
-	names := map[int]string{}
+	byIndex := map[int]iface{}
 	for _, l := range links {
-		names[l.Attrs().Index] = l.Attrs().Name
+		byIndex[l.Attrs().Index] = iface{l.Attrs().Name, l.Attrs().MTU}
 	}
-	return names, nil
+	return byIndex, nil
 }
 
 // localAddrs returns the addresses that can be spoken from, but for the link's.
-func localAddrs(links map[int]string, ours string) ([]tunnel.LocalAddr, error) {
+func localAddrs(links map[int]iface, ours string) ([]tunnel.LocalAddr, error) {
 	addrs, err := retry(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("listing addresses: %w", err)
@@ -55,7 +61,7 @@ func localAddrs(links map[int]string, ours string) ([]tunnel.LocalAddr, error) {
 	var all []tunnel.LocalAddr
 	for _, a := range addrs {
 		p, ok := prefix(a.IPNet)
-		name := links[a.LinkIndex]
+		name := links[a.LinkIndex].name
 		if ok && name != ours && p.Addr().IsGlobalUnicast() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
 			all = append(all, tunnel.LocalAddr{Addr: p.Addr(), Link: name})
 		}
@@ -64,7 +70,7 @@ func localAddrs(links map[int]string, ours string) ([]tunnel.LocalAddr, error) {
 }
 
 // pathTo asks the kernel which way a packet that is not SMTP takes.
-func pathTo(a netip.Addr, links map[int]string) (tunnel.Path, bool) {
+func pathTo(a netip.Addr, links map[int]iface) (tunnel.Path, bool) {
 	routes, err := netlink.RouteGet(net.IP(a.AsSlice()))
 	if err != nil || len(routes) == 0 {
 		return tunnel.Path{}, false
@@ -73,5 +79,10 @@ func pathTo(a netip.Addr, links map[int]string) (tunnel.Path, bool) {
 	if src = src.Unmap(); !ok || !src.IsGlobalUnicast() { // a link-local source is no mail address
 		return tunnel.Path{}, false
 	}
-	return tunnel.Path{Src: src, Link: links[routes[0].LinkIndex]}, true
+	link := links[routes[0].LinkIndex]
+	p := tunnel.Path{Src: src, Link: link.name, MTU: link.mtu, PMTU: link.mtu}
+	if routes[0].MTU > 0 {
+		p.PMTU = min(p.PMTU, routes[0].MTU)
+	}
+	return p, true
 }

@@ -54,6 +54,7 @@ func guardChains(link string) []chain {
 		)},
 		{"tracked", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle, join(
 			one("on the link: mark the connection", in(on), setCtMark()),
+			one("on the link: answer how large packets get through", in(on), udpPort(dst, probedPort), unreachable()),
 			each("on the link, or from ourselves", off, in, accept()),
 			icmpErrors("clear ICMP error about a connection on the link", drop()),
 		)},

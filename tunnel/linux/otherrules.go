@@ -106,7 +106,7 @@ func past(s tunnel.State, others []tunnel.OtherRule) (map[netip.Addr]string, err
 	if len(names) == 0 {
 		return nil, nil
 	}
-	links, err := linkNames()
+	links, err := interfaceTable()
 	if err != nil {
 		return nil, err
 	}

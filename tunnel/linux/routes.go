@@ -55,7 +55,7 @@ func fromRoute(r netlink.Route, link int) (tunnel.Route, bool) {
 	case r.Type == unix.RTN_UNREACHABLE && r.Priority == tunnel.TwinMetric:
 		return tunnel.Route{Dst: p.Addr(), Unreachable: true}, true
 	case r.Type == unix.RTN_UNICAST && r.LinkIndex == link && link != 0:
-		return tunnel.Route{Dst: p.Addr(), Src: src.Unmap()}, true
+		return tunnel.Route{Dst: p.Addr(), Src: src.Unmap(), MTU: r.MTU}, true
 	}
 	return tunnel.Route{}, false
 }
@@ -71,6 +71,9 @@ func toRoute(link string, r tunnel.Route) (*netlink.Route, error) {
 		return nil, err
 	}
 	n.Type, n.Scope, n.LinkIndex, n.Src = unix.RTN_UNICAST, netlink.SCOPE_LINK, l.Attrs().Index, r.Src.AsSlice()
+	if n.MTU = r.MTU; r.Dst.Is6() && r.MTU > 0 {
+		n.AdvMSS = r.MTU - 60 // below 1280 the kernel would not ask the other side for less (ip6_rt_min_advmss)
+	}
 	return n, nil
 }
 

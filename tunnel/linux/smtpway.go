@@ -14,7 +14,7 @@ import (
 // the name of the interface, or why there is none. The library's RouteGet knows
 // no ports.
 func smtpWay(a netip.Addr, port uint16) (link string, err error) {
-	links, err := linkNames()
+	links, err := interfaceTable()
 	if err != nil {
 		return "", err
 	}
@@ -22,7 +22,7 @@ func smtpWay(a netip.Addr, port uint16) (link string, err error) {
 }
 
 // wayOut is smtpWay for who knows the links.
-func wayOut(a netip.Addr, port uint16, links map[int]string) (link string, err error) {
+func wayOut(a netip.Addr, port uint16, links map[int]iface) (link string, err error) {
 	family, bits := unix.AF_INET6, 128
 	if a.Is4() {
 		family, bits = unix.AF_INET, 32
@@ -45,7 +45,7 @@ func wayOut(a netip.Addr, port uint16, links map[int]string) (link string, err e
 	}
 	for _, attr := range attrs {
 		if attr.Attr.Type == unix.RTA_OIF {
-			return links[int(binary.NativeEndian.Uint32(attr.Value))], nil
+			return links[int(binary.NativeEndian.Uint32(attr.Value))].name, nil
 		}
 	}
 	return "", errors.New("no interface")

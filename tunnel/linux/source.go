@@ -12,7 +12,7 @@ var faraway = []netip.Addr{netip.MustParseAddr("1.1.1.1"), netip.MustParseAddr("
 // for IPv4 and IPv6 the source of the default route. A host with neither route
 // has all addresses of its interfaces, but for those of the link that is given.
 func SourceAddresses(link string) ([]netip.Addr, error) {
-	links, err := linkNames()
+	links, err := interfaceTable()
 	if err != nil {
 		return nil, err
 	}

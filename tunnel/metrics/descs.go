@@ -40,5 +40,7 @@ var (
 	peerResolved  = desc("peer_endpoint_resolved", "Whether an address is known at which the peer's tunnel is reached.", "peer")
 	peerByPolicy  = desc("peer_clear_by_policy", "Whether SMTP with the peer flows in clear now because its policy says so.", "peer")
 	peerClear     = desc("peer_clear_seconds_total", "Time in which SMTP with the peer could flow in clear, by policy or not.", "peer")
+	peerMTU       = desc("peer_mtu_bytes", "The largest packet in the tunnel to the peer, IP header included. Absent where there is no way to it.", "peer")
+	peerMeasured  = desc("peer_mtu_measured_timestamp_seconds", "When a packet of that size was last seen to get through. Absent if none was.", "peer")
 	peerAddresses = desc("peer_addresses", "Mail addresses of the peer that are protected.", "peer")
 )

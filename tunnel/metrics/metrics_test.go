@@ -39,7 +39,7 @@ func wellReport() tunnel.Report {
 			Peers: []tunnel.PeerStatus{
 				{Name: "mx.bravo.example", Policy: peers.Require, State: tunnel.Protected, Since: at(200), LastHandshake: at(300),
 					Addresses: make([]netip.Addr, 2), Endpoint: netip.MustParseAddrPort("192.0.2.1:51825"),
-					Received: 1, Sent: 2, RefusedIn: 3, RefusedOut: 4, Connections: 5},
+					Received: 1, Sent: 2, RefusedIn: 3, RefusedOut: 4, Connections: 5, MTU: 1408, MTUMeasured: at(350)},
 				{Name: "mx.charlie.example", Policy: peers.Require, State: tunnel.Waiting, Since: at(200)},
 				{Name: "mx.delta.example", Policy: peers.Prefer, State: tunnel.Clear, ByPolicy: true, ClearSeconds: 90.5},
 			}},
@@ -83,6 +83,8 @@ var wants = []string{
 	`postroad_peer_clear_by_policy{peer="mx.delta.example"} 1`,
 	`postroad_peer_clear_seconds_total{peer="mx.bravo.example"} 0`,
 	`postroad_peer_clear_seconds_total{peer="mx.delta.example"} 90.5`,
+	`postroad_peer_mtu_bytes{peer="mx.bravo.example"} 1408`,
+	`postroad_peer_mtu_measured_timestamp_seconds{peer="mx.bravo.example"} 350.5`,
 	`postroad_build_info{goversion="go`,
 	"go_goroutines ",
 	"process_resident_memory_bytes ",

@@ -59,6 +59,10 @@ func (s sink) peer(p tunnel.PeerStatus) {
 	s.gauge(peerResolved, number(p.Endpoint.IsValid()), p.Name)
 	s.gauge(peerByPolicy, number(p.ByPolicy), p.Name)
 	s.counter(peerClear, p.ClearSeconds, p.Name)
+	if p.MTU != 0 {
+		s.gauge(peerMTU, float64(p.MTU), p.Name)
+	}
+	s.moment(peerMeasured, p.MTUMeasured, p.Name)
 	s.gauge(peerAddresses, float64(len(p.Addresses)), p.Name)
 }
 

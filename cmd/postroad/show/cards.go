@@ -62,7 +62,22 @@ func details(s *tunnel.Status, p tunnel.PeerStatus, now time.Time, screen Screen
 	say("sent, received", Size(float64(p.Sent))+", "+Size(float64(p.Received)))
 	say("SMTP connections", Connections(s, p))
 	say("refused packets", fmt.Sprintf("%d out, %d in", p.RefusedOut, p.RefusedIn))
+	say("largest packet", Largest(p, now))
 	return b.String()
+}
+
+// Largest says how large packets to a peer are, and how that is known.
+func Largest(p tunnel.PeerStatus, now time.Time) string {
+	size := fmt.Sprintf("%d bytes", p.MTU)
+	switch {
+	case p.MTU == 0:
+		return "-"
+	case p.MTUSilent:
+		return size + ", not measured: the peer does not answer"
+	case p.MTUMeasured.IsZero():
+		return size + ", not measured"
+	}
+	return size + ", measured " + Since(p.MTUMeasured, now) + " ago"
 }
 
 func handshake(p tunnel.PeerStatus, now time.Time) string {

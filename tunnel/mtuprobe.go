@@ -1,0 +1,140 @@
+package tunnel
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"postroad/peers"
+)
+
+// A Prober tries how large packets get through the tunnel. Its methods may be
+// called from any goroutine.
+type Prober interface {
+	// Room returns how large packets in the tunnel can be on the way to an
+	// endpoint as far as this host knows, in bytes: by the interface they leave
+	// through, and by what routers have said. Zero: not known.
+	Room(endpoint netip.Addr) int
+	// Crosses sends a packet of size bytes, IP header included, through the
+	// tunnel, and says whether the other side answers within the time.
+	Crosses(ctx context.Context, way MTUWay, size int, within time.Duration) (bool, error)
+}
+
+// A MTUWay is from an address of ours through the tunnel to one of a peer's.
+type MTUWay struct{ From, To netip.Addr }
+
+const (
+	mtuTries  = 3                      // of a size, before it counts as one that does not cross
+	mtuSlow   = time.Second            // how long to wait for an answer while nothing is known of the peer
+	mtuQuick  = 250 * time.Millisecond // and at least otherwise
+	answers   = 5                      // that a host gives in a burst (Linux: 6, see icmp_ratelimit in icmp(7))
+	perAnswer = time.Second            // after which it gives one more
+)
+
+// A mtuMeasurement is one search, as long as it takes.
+type mtuMeasurement struct {
+	prober   Prober
+	endpoint netip.Addr
+	answers  *allowance
+	rough    func(mtu int) // is told of a size that crosses when the one in use does not; more is to come
+
+	within time.Duration
+}
+
+// run asks for sizes from current up to most, or with raise beyond. It returns
+// the largest that crosses; zero: there was no answer at all.
+func (m *mtuMeasurement) run(ctx context.Context, ways []MTUWay, current, most int, raise bool) int {
+	for _, way := range ways { // one may be closed to us, or have no such family
+		if found := m.search(ctx, way, newMTUSearch(current, min(most, m.room(most)), raise)); found != 0 {
+			return found
+		}
+	}
+	return 0
+}
+
+func (m *mtuMeasurement) search(ctx context.Context, way MTUWay, s *mtuSearch) (found int) {
+	m.within = mtuSlow
+	for size := s.next(); size != 0 && ctx.Err() == nil; size = s.next() {
+		crosses := m.crosses(ctx, way, size)
+		if room := m.room(size); crosses && room < size { // it did in fragments, as a router has asked for
+			s.limit(room)
+			crosses = false
+			continue
+		}
+		s.result(size, crosses)
+		if crosses && s.failed && size == SafeMTU {
+			m.rough(size)
+		}
+	}
+	if s.silent || ctx.Err() != nil {
+		return 0
+	}
+	return s.low
+}
+
+// room is what the prober knows, or else def.
+func (m *mtuMeasurement) room(def int) int {
+	if room := m.prober.Room(m.endpoint); room != 0 {
+		return room
+	}
+	return def
+}
+
+// crosses asks for a size until it is answered, a few times at most. An error
+// is as good as no answer: there is no route yet, or the size is too large.
+func (m *mtuMeasurement) crosses(ctx context.Context, way MTUWay, size int) bool {
+	for range mtuTries {
+		sleep(ctx, m.answers.wait(time.Now()))
+		start := time.Now()
+		ok, err := m.prober.Crosses(ctx, way, size, m.within)
+		if err != nil {
+			return false
+		}
+		if ok {
+			m.answers.take(time.Now())
+			m.within = min(max(mtuQuick, 4*time.Since(start)), mtuSlow)
+			return true
+		}
+	}
+	return false
+}
+
+// An allowance is how many answers a host may still give: after too many it is
+// silent, which must not be taken for the path's doing. The zero value is full.
+type allowance struct {
+	used float64
+	at   time.Time
+}
+
+// wait returns how long it takes until the host may answer.
+func (a *allowance) wait(now time.Time) time.Duration {
+	a.pass(now)
+	return max(0, time.Duration((a.used-answers+1)*float64(perAnswer)))
+}
+
+func (a *allowance) take(now time.Time) {
+	a.pass(now)
+	a.used++
+}
+
+func (a *allowance) pass(now time.Time) {
+	a.used = max(0, a.used-float64(now.Sub(a.at))/float64(perAnswer))
+	a.at = now
+}
+
+// mtuWays returns a way for each family, of those that the routes have.
+func mtuWays(p peers.Peer, routes []Route) (ways []MTUWay) {
+	var has4, has6 bool
+	for _, r := range routes {
+		has := &has4
+		if r.Dst.Is6() {
+			has = &has6
+		}
+		if !r.Unreachable && !*has && slices.Contains(p.Addresses, r.Dst) {
+			*has = true
+			ways = append(ways, MTUWay{From: r.Src, To: r.Dst})
+		}
+	}
+	return ways
+}
