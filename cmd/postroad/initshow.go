@@ -74,7 +74,7 @@ func withSudo(err error) error {
 
 // nextSteps says what is left to do.
 func (o *options) nextSteps(ctx context.Context, out io.Writer, c *peers.Config) {
-	steps := []string{fmt.Sprintf("open UDP port %d in the firewall", c.Host.ListenPort)}
+	steps := []string{fmt.Sprintf("open UDP port %d in the firewall: postroad doctor says how", c.Host.ListenPort)}
 	if _, err := (control.Client{Socket: o.socket}).Status(ctx); errors.Is(err, control.ErrNotRunning) {
 		steps = append(steps, "start the daemon: "+howToStart())
 	}

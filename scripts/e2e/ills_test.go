@@ -242,7 +242,7 @@ var firewallIlls = []ill{
 		first: site{alpha: "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; nft add rule inet fw in icmpv6 type nd-neighbor-advert accept"}},
 	{name: "alpha drops IPv6 UDP, and the endpoint is IPv6", cause: "our-firewall", peer: with(`endpoint = "[2001:db8:b::20]:51825"`),
 		theirPeer: with(`endpoint = "[2001:db8:a::10]:51825"`), first: site{alpha: portDrop}},
-	{name: "alpha lets no UDP out", cause: "our-firewall", words: "outgoing", first: site{alpha: outDrop}},
+	{name: "alpha lets no UDP out", cause: "our-firewall", words: "nft insert rule inet fw out udp sport 51825 accept", first: site{alpha: outDrop}},
 	{name: "alpha drops what comes through the link", cause: "our-firewall", words: "postroad0",
 		then: onAlpha("nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; }'; nft add rule inet fw in iifname postroad0 drop")},
 	{name: "bravo drops UDP to its port whatever the state", cause: "their-firewall", first: site{bravo: rawDrop}},

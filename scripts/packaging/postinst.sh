@@ -26,6 +26,6 @@ start_at_boot $when
 start $when
 leave_link
 if [ $when = first ]; then
-	say "next, on both hosts: open UDP port 51825; postroad card, and send it to the other operator;"
+	say "next, on both hosts: open UDP port 51825 (postroad doctor says how); postroad card, and send it to the other operator;"
 	say "postroad peer add --apply, and paste the card that you get; postroad status"
 fi

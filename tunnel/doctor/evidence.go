@@ -39,9 +39,15 @@ type Host struct {
 	OutOf       map[string][]Bound // addresses that MTAs are set to speak from, by the program's name
 	Speaking    []netip.AddrPort   // local ends of SMTP connections with peers, also of those that are being made
 	PacketsLost bool               // the capture missed some
-	Arrived     int                // answers of mail servers that came through the link
-	Accepted    int                // those of them that passed the packet filters
+	Answers     Passed             // of mail servers, that came through the link
+	Calls       Passed             // SMTP connections that peers began through the link
 }
+
+// Passed counts packets before and after all packet filters of this host.
+type Passed struct{ Arrived, Accepted int }
+
+// None says that some arrived, and none passed.
+func (p Passed) None() bool { return p.Arrived > 0 && p.Accepted == 0 }
 
 // A Bound is an address that an MTA is set to speak from.
 type Bound struct {
@@ -49,11 +55,39 @@ type Bound struct {
 	Addr    netip.Addr
 }
 
-// A Firewall is one that this host uses beside our guard.
+// A Firewall is one that this host uses beside our guard, and how to open it.
 type Firewall struct {
-	Name    string // ufw, firewalld, nftables.service, or a table: "table inet filter"
-	Open    string // command that opens our UDP port in it; empty: none is known
+	Name    string // ufw, firewalld, nftables.service, or a table: "the nft table inet filter"
+	Manages bool   // it is a program, or a service, that loads its own tables
+	Family  int    // 4 or 6: it filters nothing else; 0: it filters both
+	Strict  bool   // it drops what it does not know
+	Drops   bool   // it drops something
+	Shut    bool   // nothing in its settings opens our UDP port, as far as they tell
 	Flushes bool   // its reload flushes everybody's tables
+
+	In   Opening // of our UDP port for the peers
+	Out  Opening // for what goes out of our UDP port
+	Link Opening // for SMTP that comes through the link
+
+	Zones *Zones // firewalld's; nil: it has none, or they could not be read
+}
+
+// An Opening is how to open a firewall for something.
+type Opening struct {
+	Command string // empty: none is known
+	Lasting string // what else to do, in words, so that it outlives a restart; empty: nothing
+}
+
+// Zones are the two of firewalld's zones that SMTP with peers has to do with.
+type Zones struct {
+	Link Zone // of our link
+	Wire Zone // of the interface that leads to the peers
+}
+
+// A Zone is one of firewalld's.
+type Zone struct {
+	Name string
+	SMTP []uint16 // those of host.ports that it lets in
 }
 
 // A Peer is what was found of one peer.

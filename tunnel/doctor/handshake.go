@@ -3,7 +3,6 @@ package doctor
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"postroad/peers"
@@ -40,54 +39,6 @@ func endpoint(e *Evidence, p *Peer) []Finding {
 func pathTo(e *Evidence, a netip.Addr) bool {
 	_, ok := e.Facts.Paths[a]
 	return ok
-}
-
-func ourFirewalls(e *Evidence) []Finding {
-	return slices.Concat(eachPeer(dropsIncoming)(e), unanswered(dropsOutgoing)(e), inside(e))
-}
-
-// inside compares what came through the link with what passed.
-func inside(e *Evidence) []Finding {
-	if e.Host.Arrived <= e.Host.Accepted || e.Host.Accepted > 0 {
-		return nil
-	}
-	return found(Problem, 89, fmt.Sprintf("this host's firewall drops what comes through %s: %d answers of mail servers came, none passed", e.Have.Link.Name, e.Host.Arrived),
-		fmt.Sprintf("accept TCP from ports %v on interface %s in it (`nft list ruleset`): our guard lets nothing else through", e.Config.Host.Ports, e.Have.Link.Name))
-}
-
-// dropsIncoming compares what came to this host with what passed its filters. All
-// that came may have come before a session that stands was cut off.
-func dropsIncoming(e *Evidence, p *Peer) []Finding {
-	port := e.Want.Device.ListenPort
-	if p.Arrived <= p.Accepted || p.Accepted > 0 && (p.Answered || p.Seen.In.Responses+p.Seen.In.Initiations <= p.Accepted) {
-		return nil
-	}
-	return found(Problem, 96, fmt.Sprintf("this host's firewall drops the peer's packets: %d came to UDP port %d, %d passed", p.Arrived, port, p.Accepted),
-		opens(e, port))
-}
-
-// dropsOutgoing compares what WireGuard sends with what leaves.
-func dropsOutgoing(e *Evidence, p *Peer) []Finding {
-	port := e.Want.Device.ListenPort
-	switch {
-	case p.Seen.Out.All() == 0 && len(p.Seen.Refusals) == 0 && pathTo(e, p.Endpoint.Addr()) && !e.Host.PacketsLost && e.Have.Device.ListenPort == port:
-		return found(Problem, 87, fmt.Sprintf("this host calls the peer, and nothing leaves: a filter drops UDP to %s", p.Endpoint),
-			fmt.Sprintf("allow outgoing UDP from port %d in this host's firewall (`nft list ruleset`, chains with hook output)", port))
-	}
-	return nil
-}
-
-// opens says how to open the port in the firewalls that are in use.
-func opens(e *Evidence, port uint16) string {
-	for _, f := range e.Host.Firewalls {
-		if f.Open != "" {
-			return f.Name + ": `" + f.Open + "`"
-		}
-	}
-	for _, f := range e.Host.Firewalls {
-		return fmt.Sprintf("accept UDP port %d in %s (`nft list ruleset`)", port, f.Name)
-	}
-	return fmt.Sprintf("accept UDP port %d in this host's firewall (`nft list ruleset`, `iptables -S`)", port)
 }
 
 func ourKey(e *Evidence, p *Peer) []Finding {

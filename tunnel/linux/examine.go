@@ -86,7 +86,8 @@ func (x *Examiner) observe(ctx context.Context, e *doctor.Evidence) error {
 
 func (x *Examiner) host(ctx context.Context, e *doctor.Evidence) {
 	port := x.config.Host.ListenPort
-	e.Host.Firewalls = firewalls(port)
+	wires, mail := x.ways(e)
+	e.Host.Firewalls = firewalls(ctx, x.config.Host, wires, mail)
 	e.Host.Networkd, e.Host.NetManager = networkdTakes(), networkManagerTakes(x.config.Host.Link)
 	e.Host.Unsynced = unsynced()
 	e.Host.Future = changedLater(e.Now, e.File, peers.DefaultSelectorsFile)
@@ -145,7 +146,7 @@ func (x *Examiner) peers(ctx context.Context, e *doctor.Evidence) error {
 	defer stop()
 	var capturing errgroup.Group
 	capturing.Go(func() error { return wire.run(looking) })
-	inlet, inletErr := openInlet(x.config.Host.Link, x.config.Host.ListenPort, x.wire.senders())
+	inlet, inletErr := openInlet(x.config.Host, x.wire.senders())
 
 	var all errgroup.Group
 	all.SetLimit(atOnce)
@@ -292,13 +293,14 @@ func handshakeOf(d tunnel.Device, key peers.PublicKey) time.Time {
 // count reads what came in, and what passed the filters.
 func (x *Examiner) count(e *doctor.Evidence, i *inlet) error {
 	arrived, accepted, err := i.counts()
-	e.Host.Arrived, e.Host.Accepted = arrived[netip.Addr{}], accepted[netip.Addr{}]
+	e.Host.Answers = doctor.Passed{Arrived: arrived[counted{}], Accepted: accepted[counted{}]}
+	e.Host.Calls = doctor.Passed{Arrived: arrived[counted{call: true}], Accepted: accepted[counted{call: true}]}
 	for n := range e.Peers {
 		p := &e.Peers[n]
 		for a, seen := range x.wire.endpoints {
 			if seen == &p.Seen {
-				p.Arrived += arrived[a]
-				p.Accepted += accepted[a]
+				p.Arrived += arrived[counted{sender: a}]
+				p.Accepted += accepted[counted{sender: a}]
 			}
 		}
 	}

@@ -3,12 +3,13 @@ package linux
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"postroad/peers"
 )
 
 // inletTable is there during an examination only. It counts, and decides nothing.
@@ -22,15 +23,21 @@ var (
 		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityRef(10000)}
 )
 
-// An inlet counts UDP packets for one port by sender, and TCP packets on the
-// link, before and after all packet filters of this host.
-type inlet struct{ senders []netip.Addr }
+// An inlet counts UDP packets for one port by sender, and SMTP on the link, before
+// and after all packet filters of this host.
+type inlet struct{ counted []counted }
 
-// inletCounts are packets by sender; those on the link have none.
-type inletCounts map[netip.Addr]int
+// A counted is what a rule of the inlet's counts.
+type counted struct {
+	sender netip.Addr // of UDP packets; zero: it is about SMTP on the link
+	call   bool       // a connection that is begun, not an answer
+}
+
+// inletCounts are packets by what they are.
+type inletCounts map[counted]int
 
 // openInlet begins to count. One that was left behind is replaced.
-func openInlet(link string, port uint16, senders []netip.Addr) (*inlet, error) {
+func openInlet(h peers.Host, senders []netip.Addr) (*inlet, error) {
 	c, err := nft()
 	if err != nil {
 		return nil, err
@@ -38,20 +45,29 @@ func openInlet(link string, port uint16, senders []netip.Addr) (*inlet, error) {
 	c.AddTable(inletTable)
 	c.DelTable(inletTable)
 	c.AddTable(inletTable)
-	for _, chain := range []*nftables.Chain{arrivedChain, acceptedChain} {
-		c.AddChain(chain)
-		for _, s := range senders {
-			c.AddRule(&nftables.Rule{Table: inletTable, Chain: chain, Exprs: countFrom(s, port)})
+	c.AddChain(arrivedChain)
+	c.AddChain(acceptedChain)
+	i := &inlet{}
+	count := func(what counted, exprs []expr.Any) {
+		i.counted = append(i.counted, what)
+		for _, chain := range []*nftables.Chain{arrivedChain, acceptedChain} {
+			c.AddRule(&nftables.Rule{Table: inletTable, Chain: chain, Exprs: append(exprs, &expr.Counter{})})
 		}
-		c.AddRule(&nftables.Rule{Table: inletTable, Chain: chain, Exprs: countOn(link)})
+	}
+	for _, s := range senders {
+		count(counted{sender: s}, countFrom(s, h.ListenPort))
+	}
+	for _, port := range h.Ports {
+		count(counted{call: true}, countCalls(h.Link, port))
+		count(counted{}, countAnswers(h.Link, port))
 	}
 	if err := c.Flush(); err != nil {
 		return nil, fmt.Errorf("adding counters to nftables: %w", err)
 	}
-	return &inlet{senders}, nil
+	return i, nil
 }
 
-// ip saddr S udp dport P counter
+// ip saddr S udp dport P
 func countFrom(sender netip.Addr, port uint16) (all []expr.Any) {
 	if sender.Is4() {
 		all = append(v4(), addr4(src)...)
@@ -62,12 +78,28 @@ func countFrom(sender netip.Addr, port uint16) (all []expr.Any) {
 	all = append(all, l4proto(unix.IPPROTO_UDP)...)
 	return append(all,
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		equal(binaryutil.BigEndian.PutUint16(port)), &expr.Counter{})
+		equal(binaryutil.BigEndian.PutUint16(port)))
 }
 
-// iifname L meta l4proto tcp counter
-func countOn(link string) []expr.Any {
-	return append(append(in(interfaces{link}), l4proto(unix.IPPROTO_TCP)...), &expr.Counter{})
+// iifname L tcp sport P
+func countAnswers(link string, port uint16) []expr.Any {
+	return append(append(in(interfaces{link}), tcpPort(src)...), equal(binaryutil.BigEndian.PutUint16(port)))
+}
+
+// tcpFlags are where a TCP header has them (RFC 9293, section 3.1).
+const (
+	tcpFlagsOffset = 13
+	tcpSYN         = 0x02
+	tcpACK         = 0x10
+)
+
+// iifname L tcp dport P tcp flags & (syn | ack) == syn
+func countCalls(link string, port uint16) []expr.Any {
+	all := append(append(in(interfaces{link}), tcpPort(dst)...), equal(binaryutil.BigEndian.PutUint16(port)))
+	return append(all,
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: tcpFlagsOffset, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{tcpSYN | tcpACK}, Xor: []byte{0}},
+		equal([]byte{tcpSYN}))
 }
 
 // counts returns how many came in, and how many of them passed.
@@ -82,19 +114,17 @@ func (i *inlet) counts() (arrived, accepted inletCounts, err error) {
 	return arrived, accepted, err
 }
 
-// read returns a chain's counters: its rules are in the senders' order, and the
-// link's is last.
+// read returns a chain's counters.
 func (i *inlet) read(c *nftables.Conn, chain *nftables.Chain) (inletCounts, error) {
 	rules, err := c.GetRules(inletTable, chain)
-	whose := append(slices.Clone(i.senders), netip.Addr{})
-	if err != nil || len(rules) != len(whose) {
-		return nil, fmt.Errorf("reading the counters back: %d of %d rules: %w", len(rules), len(whose), err)
+	if err != nil || len(rules) != len(i.counted) {
+		return nil, fmt.Errorf("reading the counters back: %d of %d rules: %w", len(rules), len(i.counted), err)
 	}
 	all := inletCounts{}
 	for n, r := range rules {
 		for _, x := range r.Exprs {
 			if counter, ok := x.(*expr.Counter); ok {
-				all[whose[n]] = int(counter.Packets)
+				all[i.counted[n]] += int(counter.Packets)
 			}
 		}
 	}

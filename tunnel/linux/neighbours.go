@@ -2,7 +2,6 @@ package linux
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel/doctor"
@@ -34,61 +32,6 @@ func networkdTakes() bool {
 func networkManagerTakes(link string) bool {
 	unmanaged := regexp.MustCompile(`(?mi)^\s*unmanaged-devices\+?\s*=.*interface-name:(` + regexp.QuoteMeta(link) + `|postroad\*)`)
 	return exists("/run/NetworkManager/devices") && !anyFile(unmanaged, "/{etc,run,usr/lib}/NetworkManager/conf.d/*.conf", "/etc/NetworkManager/NetworkManager.conf")
-}
-
-var (
-	ufwEnabled  = regexp.MustCompile(`(?mi)^\s*ENABLED\s*=\s*yes`)
-	flushesAll  = regexp.MustCompile(`(?m)^\s*flush\s+ruleset\s*;?\s*$`)
-	nftablesRun = "/etc/systemd/system/*.wants/nftables.service"
-)
-
-// firewalls returns those in use beside our guard: programs by their files, and
-// what hooks packets that come in.
-func firewalls(port uint16) (all []doctor.Firewall) {
-	if anyFile(ufwEnabled, "/etc/ufw/ufw.conf") {
-		all = append(all, doctor.Firewall{Name: "ufw", Open: fmt.Sprintf("ufw allow %d/udp", port)})
-	}
-	if exists("/run/firewalld") || exists("/run/firewalld.pid") {
-		all = append(all, doctor.Firewall{Name: "firewalld",
-			Open: fmt.Sprintf("firewall-cmd --permanent --add-port=%d/udp && firewall-cmd --reload", port)})
-	}
-	if enabled, _ := filepath.Glob(nftablesRun); len(enabled) > 0 && anyFile(flushesAll, "/etc/nftables.conf") {
-		all = append(all, doctor.Firewall{Name: "nftables.service", Flushes: true})
-	}
-	return append(all, inputTables(port)...)
-}
-
-// inputTables lists nft tables of others that look at packets for this host.
-func inputTables(port uint16) (all []doctor.Firewall) {
-	chains, err := new(nftables.Conn).ListChains()
-	if err != nil {
-		return nil
-	}
-	for _, c := range chains {
-		if c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookInput || c.Type != nftables.ChainTypeFilter || c.Table.Name == guardTable.Name || c.Table.Name == inletTable.Name {
-			continue
-		}
-		f := doctor.Firewall{Name: fmt.Sprintf("the nft table %s %s", familyName(c.Table.Family), c.Table.Name)}
-		if c.Table.Family == nftables.TableFamilyINet || c.Name != "INPUT" {
-			f.Open = fmt.Sprintf("nft insert rule %s %s %s udp dport %d accept", familyName(c.Table.Family), c.Table.Name, c.Name, port)
-		} else {
-			f.Open = fmt.Sprintf("%s -I INPUT -p udp --dport %d -j ACCEPT", map[bool]string{true: "iptables", false: "ip6tables"}[c.Table.Family == nftables.TableFamilyIPv4], port)
-		}
-		all = append(all, f)
-	}
-	return all
-}
-
-func familyName(f nftables.TableFamily) string {
-	switch f {
-	case nftables.TableFamilyIPv4:
-		return "ip"
-	case nftables.TableFamilyIPv6:
-		return "ip6"
-	case nftables.TableFamilyINet:
-		return "inet"
-	}
-	return fmt.Sprintf("family %d", f)
 }
 
 // unsynced says whether the kernel takes its clock for wrong: nobody keeps it
@@ -126,15 +69,33 @@ func mtaSources(ctx context.Context) map[string][]doctor.Bound {
 // ask runs a program and returns the addresses among the words that it says;
 // none where there is no such program.
 func ask(ctx context.Context, name string, args ...string) (all []netip.Addr) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	out, _ := exec.CommandContext(ctx, name, args...).Output()
-	for _, word := range strings.FieldsFunc(string(out), func(r rune) bool { return strings.ContainsRune(" \t\n,[]", r) }) {
+	for _, word := range strings.FieldsFunc(tell(ctx, name, args...), func(r rune) bool { return strings.ContainsRune(" \t\n,[]", r) }) {
 		if a, err := netip.ParseAddr(word); err == nil {
 			all = append(all, a.Unmap())
 		}
 	}
 	return all
+}
+
+// tell runs a program and returns what it says; nothing where there is no such
+// program.
+func tell(ctx context.Context, name string, args ...string) string {
+	words, _ := output(ctx, name, args...)
+	return words
+}
+
+// output runs a program, for a while.
+func output(ctx context.Context, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).Output()
+	return string(out), err
+}
+
+// readText returns a file's text; nothing where it cannot be read.
+func readText(path string) string {
+	data, _ := os.ReadFile(path)
+	return string(data)
 }
 
 func exists(path string) bool {
