@@ -128,7 +128,7 @@ func installer(ctx context.Context, t *testing.T, h *lab.Host) func(words ...str
 	}
 	return func(words ...string) string {
 		t.Helper()
-		script := fmt.Sprintf("PATH=%s/bin:$PATH GOMODCACHE=%s GOCACHE=%s GOPROXY=off exec %s/scripts/install %s",
+		script := fmt.Sprintf("PATH=%s/bin:$PATH GOMODCACHE=%s GOCACHE=%s GOPROXY=off %s/scripts/install %s",
 			folders[1], folders[2], folders[3], root, strings.Join(words, " "))
 		return run(ctx, t, h, "sh", "-c", script)
 	}
