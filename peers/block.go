@@ -20,8 +20,11 @@ func (e Endpoint) String() string {
 	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
 }
 
-// Block returns the [[peer]] of a peers file that says p, but for its policy and
-// for secrets, which the file does not hold.
+// Mail returns the peer's addresses, and the names for the rest of them.
+func (p Peer) Mail() []string { return append(texts(p.Addresses), p.Names...) }
+
+// Block returns the [[peer]] of a peers file that says p, but for what is for
+// each host to decide and for secrets, which the file does not hold.
 func (p Peer) Block() string {
 	var b strings.Builder
 	b.WriteString("[[peer]]\n")
@@ -33,7 +36,7 @@ func (p Peer) Block() string {
 	set("name", p.Name)
 	set("public_key", p.PublicKey.String())
 	set("endpoint", p.Endpoint.String())
-	b.WriteString(array("addresses", texts(p.Addresses)))
+	b.WriteString(array("addresses", p.Mail()))
 	if p.Keepalive > 0 {
 		set("keepalive", fmt.Sprintf("%ds", int(p.Keepalive.Seconds())))
 	}

@@ -15,6 +15,7 @@ var cardKeys = vocabulary{"name", "public_key", "endpoint", "addresses", "keepal
 // notOnCards is why the other keys of [[peer]] do not come from somebody else.
 var notOnCards = map[string]string{
 	"preshared_key_file": "does not belong on a card: it names a file of the host that has the peers file; add the peer without it, then set it there",
+	"private_addresses":  "does not belong on a card: it is for each host to decide, in its own peers file",
 	"policy":             "does not belong on a card: it is for each host to decide, in its own peers file",
 }
 
@@ -45,7 +46,7 @@ func ParseCard(name string, text []byte) (Peer, error) {
 }
 
 func newCard(name string) *decoder {
-	return &decoder{file: name, names: map[string]owner{}, keys: map[PublicKey]owner{}, addrs: map[netip.Addr]owner{}}
+	return &decoder{file: name, names: map[string]owner{}, keys: map[PublicKey]owner{}, addrs: map[netip.Addr]owner{}, hosts: map[string]owner{}}
 }
 
 // card decodes the top level of a card.
@@ -65,7 +66,7 @@ func (d *decoder) card(root map[string]any) Peer {
 			delete(all[0].values, key) // no file is read for a stranger
 		}
 	}
-	return d.peer(all[0], Require)
+	return d.peer(all[0], Host{}, Require)
 }
 
 var (

@@ -66,18 +66,21 @@ func changedHost(a, b Host) []string {
 		{"clear_after", a.ClearAfter != b.ClearAfter},
 		{"domains", !sameSet(a.Domains, b.Domains)},
 		{"metrics", a.Metrics != b.Metrics},
+		{"keep_addresses", a.KeepAddresses != b.KeepAddresses},
+		{"private_addresses", a.PrivateAddresses != b.PrivateAddresses},
 	})
 }
 
 func changedPeer(a, b Peer) []string {
 	return keysOf([]difference{
 		{"public_key", a.PublicKey != b.PublicKey},
-		{"addresses", !sameSet(a.Addresses, b.Addresses)},
+		{"addresses", !sameSet(a.Addresses, b.Addresses) || !sameSet(a.Names, b.Names)},
 		{"endpoint", a.Endpoint != b.Endpoint},
 		{"preshared_key_file", a.PresharedKey != b.PresharedKey},
 		{"keepalive", a.Keepalive != b.Keepalive},
 		{"policy", a.Policy != b.Policy},
 		{"domains", !sameSet(a.Domains, b.Domains)},
+		{"private_addresses", a.PrivateAddresses != b.PrivateAddresses},
 	})
 }
 

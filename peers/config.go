@@ -15,6 +15,8 @@ const (
 	DefaultLink       = "postroad0"
 	DefaultMTU        = 1420 // of the link while the way to the peers is not known
 	DefaultClearAfter = 3 * time.Minute
+
+	DefaultKeepAddresses = 24 * time.Hour
 )
 
 // A Config is what a peers file says, checked as a whole: whoever holds one
@@ -37,6 +39,9 @@ type Host struct {
 	Domains    []string       // whose mail this host takes, in lower case; empty: the file does not say
 	ClearAfter time.Duration  // how long a peer with policy prefer goes unanswered before its SMTP is in clear again
 	Metrics    netip.AddrPort // TCP address at which metrics are read; zero: none
+
+	KeepAddresses    time.Duration // how long an address that has left DNS stays a peer's
+	PrivateAddresses bool          // whether names of the peers that do not say may have private addresses
 }
 
 // A Peer is another mail host, to and from which all SMTP is protected.
@@ -44,11 +49,15 @@ type Peer struct {
 	Name         string
 	PublicKey    PublicKey
 	Endpoint     Endpoint      // zero: the first of Addresses that can be reached, DefaultListenPort
-	Addresses    []netip.Addr  // never empty
+	Addresses    []netip.Addr  // those that the file gives, or after Resolve all that are known
+	Names        []string      // DNS names whose addresses are the peer's too, in lower case; the file gives one or an address
 	PresharedKey PresharedKey  // zero: none
 	Keepalive    time.Duration // zero: off; else whole seconds up to 65535
 	Policy       Policy
-	Domains      []string // whose mail the peer takes, in lower case: their MX leads to it; empty: the file does not say
+
+	PrivateAddresses bool // whether its names may have addresses of private ranges
+
+	Domains []string // whose mail the peer takes, in lower case: their MX leads to it; empty: the file does not say
 }
 
 // An Endpoint is where a peer's tunnel is reached: UDP. The zero value means
@@ -96,14 +105,3 @@ const (
 
 // Allows says whether a link that was made by the backend made will do.
 func (b Backend) Allows(made Backend) bool { return b == Auto || b == made }
-
-// EndpointNames returns the endpoints that are DNS names.
-func (c *Config) EndpointNames() []string {
-	var names []string
-	for _, p := range c.Peers {
-		if _, literal := p.Endpoint.Addr(); !literal && p.Endpoint.Host != "" {
-			names = append(names, p.Endpoint.Host)
-		}
-	}
-	return names
-}

@@ -25,6 +25,7 @@ func Decode(name string, data []byte, env Env) (*Config, error) {
 		names: map[string]owner{},
 		keys:  map[PublicKey]owner{},
 		addrs: map[netip.Addr]owner{},
+		hosts: map[string]owner{},
 	}
 	d.learnLocal()
 	var c *Config
@@ -64,6 +65,7 @@ type decoder struct {
 	names map[string]owner // in lower case
 	keys  map[PublicKey]owner
 	addrs map[netip.Addr]owner
+	hosts map[string]owner // names in addresses, in lower case
 
 	local map[netip.Addr]bool // addresses that the host has
 }
@@ -82,7 +84,7 @@ func (d *decoder) config(root map[string]any) *Config {
 	host, policy := d.host(t.table("host"))
 	c := &Config{Host: host}
 	for _, peer := range t.peers() {
-		c.Peers = append(c.Peers, d.peer(peer, policy))
+		c.Peers = append(c.Peers, d.peer(peer, host, policy))
 	}
 	return c
 }

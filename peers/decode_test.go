@@ -52,6 +52,8 @@ func defaults(t *testing.T) Host {
 		Link:       "postroad0",
 		Backend:    Auto,
 		ClearAfter: 3 * time.Minute,
+
+		KeepAddresses: DefaultKeepAddresses,
 	}
 }
 
@@ -95,6 +97,8 @@ func TestDecode(t *testing.T) {
 	full.MTU = 1280
 	full.ClearAfter = 90 * time.Minute
 	full.Metrics = netip.MustParseAddrPort("[::1]:9525")
+	named := defaults(t)
+	named.KeepAddresses, named.PrivateAddresses = 0, true
 	peer := Peer{Name: "b", PublicKey: mustPublic(t, publicB), Addresses: addrs("203.0.113.5"), Policy: Require}
 	preferred := peer
 	preferred.Policy = Prefer // as [host] says
@@ -142,6 +146,23 @@ addresses = ["203.0.113.5"]
 		}, preferred}}},
 		{"inline tables", `peer = [{name = "b", public_key = "` + publicB + `", addresses = ["203.0.113.5"], keepalive = 0}]`,
 			Config{Host: defaults(t), Peers: []Peer{peer}}},
+		{"names", `
+[host]
+keep_addresses = "0s"
+private_addresses = true
+[[peer]]
+name = "MX.partner.example"
+public_key = "` + publicA + `"
+private_addresses = false
+[[peer]]
+name = "b"
+public_key = "` + publicB + `"
+addresses = ["203.0.113.5", "Mail.b.example.", "xn--bcher-kva.example"]
+`, Config{Host: named, Peers: []Peer{
+			{Name: "MX.partner.example", PublicKey: mustPublic(t, publicA), Names: []string{"mx.partner.example"}, Policy: Require},
+			{Name: "b", PublicKey: mustPublic(t, publicB), Addresses: addrs("203.0.113.5"),
+				Names: []string{"mail.b.example", "xn--bcher-kva.example"}, Policy: Require, PrivateAddresses: true},
+		}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := Decode("f", []byte(tt.in), testEnv)

@@ -25,7 +25,8 @@ type Change struct {
 // file's, for errors. What the file has stays as it is, byte by byte. It fails
 // with [Decode]'s error if the file is broken, with one that is ErrAlready if it
 // has that very peer, and with one that says what is wrong if it cannot take it.
-// The peer's policy is the file's default whatever p says.
+// The peer's policy, and whether its names may have private addresses, is the
+// file's default whatever p says.
 func Add(name string, data []byte, env Env, p Peer) (Change, error) {
 	before, err := Decode(name, data, env)
 	if err != nil {
@@ -34,6 +35,7 @@ func Add(name string, data []byte, env Env, p Peer) (Change, error) {
 	if err := before.fits(p); err != nil {
 		return Change{}, err
 	}
+	p.PrivateAddresses = before.Host.PrivateAddresses
 	block := p.Block()
 	text, line := appendBlock(data, block)
 	after, err := Decode(name, text, env)
@@ -93,7 +95,7 @@ func differing(have, p Peer) (keys []string) {
 	}{
 		{"public_key", have.PublicKey == p.PublicKey},
 		{"endpoint", have.Endpoint == p.Endpoint},
-		{"addresses", sameSet(have.Addresses, p.Addresses)},
+		{"addresses", sameSet(have.Addresses, p.Addresses) && sameSet(have.Names, p.Names)},
 		{"domains", sameSet(have.Domains, p.Domains)},
 		{"keepalive", have.Keepalive == p.Keepalive || p.Keepalive == 0},
 	} {

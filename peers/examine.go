@@ -55,6 +55,10 @@ type Remark struct {
 // the context's to say: what is not known by then is DNSUnavailable.
 func Examine(ctx context.Context, r Resolver, p Peer, known []netip.Addr) []Remark {
 	e := &examiner{ctx: ctx, r: r, peer: p, known: known}
+	for _, name := range p.Names { // what DNS says of these is the peer's by definition
+		addrs, _ := e.addresses(name)
+		e.peer.Addresses = distinct(slices.Concat(e.peer.Addresses, addrs))
+	}
 	e.name()
 	for _, domain := range p.Domains {
 		e.domain(domain)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -31,10 +32,14 @@ func (d *decoder) host(t table) (Host, Policy) {
 		Domains:    t.domains(),
 		ClearAfter: t.clearAfter(),
 		Metrics:    t.metrics(),
+
+		KeepAddresses:    t.keepAddresses(),
+		PrivateAddresses: t.boolean("private_addresses", false),
 	}
 	if !h.PrivateKey.IsZero() {
 		d.keys[h.PrivateKey.Public()] = t.owner("private_key_file")
 	}
+	d.hosts[strings.ToLower(h.Name)] = t.owner("name")
 	return h, t.policy(Require)
 }
 

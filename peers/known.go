@@ -13,8 +13,8 @@ type vocabulary []string
 // The vocabularies of the file.
 var (
 	rootKeys = vocabulary{"host", "peer"}
-	hostKeys = vocabulary{"name", "private_key_file", "listen_port", "addresses", "ports", "link", "backend", "mtu", "policy", "clear_after", "domains", "metrics"}
-	peerKeys = vocabulary{"name", "public_key", "endpoint", "addresses", "preshared_key_file", "keepalive", "policy", "domains"}
+	hostKeys = vocabulary{"name", "private_key_file", "listen_port", "addresses", "ports", "link", "backend", "mtu", "policy", "clear_after", "domains", "metrics", "keep_addresses", "private_addresses"}
+	peerKeys = vocabulary{"name", "public_key", "endpoint", "addresses", "preshared_key_file", "keepalive", "policy", "domains", "private_addresses"}
 )
 
 func (v vocabulary) has(key string) bool { return slices.Contains(v, key) }

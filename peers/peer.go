@@ -10,23 +10,24 @@ import (
 var required = []struct{ key, give string }{
 	{"name", `give the peer's host name, such as "mx.partner.example"`},
 	{"public_key", "give the peer's public key, 44 characters of base64"},
-	{"addresses", `give the peer's mail addresses, such as ["203.0.113.5"]`},
 }
 
 // peer decodes a [[peer]].
-func (d *decoder) peer(t table, policy Policy) Peer {
+func (d *decoder) peer(t table, host Host, policy Policy) Peer {
 	t.known(peerKeys)
 	t.required()
-	return Peer{
-		Name:         t.peerName(),
-		PublicKey:    t.publicKey(),
-		Endpoint:     t.endpoint(),
-		Addresses:    t.addresses(),
-		PresharedKey: fromFile(t, "preshared_key_file", "", ParsePresharedKey),
-		Keepalive:    t.keepalive(),
-		Policy:       t.policy(policy),
-		Domains:      t.domains(),
+	p := Peer{
+		Name:             t.peerName(),
+		PublicKey:        t.publicKey(),
+		Endpoint:         t.endpoint(),
+		PresharedKey:     fromFile(t, "preshared_key_file", "", ParsePresharedKey),
+		Keepalive:        t.keepalive(),
+		Policy:           t.policy(policy),
+		PrivateAddresses: t.boolean("private_addresses", host.PrivateAddresses),
+		Domains:          t.domains(),
 	}
+	p.Addresses, p.Names = t.addressesOrNames(p.Name)
+	return p
 }
 
 // required notes what is missing.

@@ -70,7 +70,7 @@ prots = [25]
 `, `f:2: host: prots: is not a known key: did you mean "ports"?`},
 		{"unknown key, far off", `[host]
 colour = "` + privateText + `"
-`, `f:2: host: colour: is not a known key: the keys here are name, private_key_file, listen_port, addresses, ports, link, backend, mtu, policy, clear_after, domains, metrics`},
+`, `f:2: host: colour: is not a known key: the keys here are name, private_key_file, listen_port, addresses, ports, link, backend, mtu, policy, clear_after, domains, metrics, keep_addresses, private_addresses`},
 		{"private key", `[host]
 private_key = "` + privateText + `"
 `, `f:2: host: private_key: is not a known key: a private key does not belong in this file: put it into a file of its own with mode 0600, named by host.private_key_file; if others can read this file, make a new key`},
@@ -124,7 +124,7 @@ public_key = "` + publicA + `"
 addresses = ["203.0.113.5"]
 [peer.tls]
 x = 1
-`, `f:5: peer "b": tls: is not a known key: the keys here are name, public_key, endpoint, addresses, preshared_key_file, keepalive, policy, domains`},
+`, `f:5: peer "b": tls: is not a known key: the keys here are name, public_key, endpoint, addresses, preshared_key_file, keepalive, policy, domains, private_addresses`},
 		{"host's key in peer", `[[peer]]
 name = "b"
 public_key = "` + publicA + `"
@@ -177,17 +177,14 @@ f:5: host: ports: element 3 is a boolean: give an integer, such as 25
 f:7: host: addresses: element 1 is a table: give a string, such as "203.0.113.5"
 f:7: host: addresses: element 2 is a table: give a string, such as "203.0.113.5"`},
 		{"peer of nothing", "[[peer]]\n", `f:1: peer 1: name: is missing: give the peer's host name, such as "mx.partner.example"
-f:1: peer 1: public_key: is missing: give the peer's public key, 44 characters of base64
-f:1: peer 1: addresses: is missing: give the peer's mail addresses, such as ["203.0.113.5"]`},
+f:1: peer 1: public_key: is missing: give the peer's public key, 44 characters of base64`},
 		{"nameless peers", `[[peer]]
 name = ""
 [[peer]]
 name = 1
 `, `f:1: peer 1: public_key: is missing: give the peer's public key, 44 characters of base64
-f:1: peer 1: addresses: is missing: give the peer's mail addresses, such as ["203.0.113.5"]
 f:2: peer 1: name: "" is not a host name: give letters, digits and hyphens, such as "mx1.example.org"
 f:3: peer 2: public_key: is missing: give the peer's public key, 44 characters of base64
-f:3: peer 2: addresses: is missing: give the peer's mail addresses, such as ["203.0.113.5"]
 f:4: peer 2: name: is an integer: give a string, such as "mx.partner.example"`},
 		{"no public key", `[[peer]]
 name = "b"
@@ -197,7 +194,7 @@ addresses = ["203.0.113.5"]
 name = "b"
 public_key = "` + publicA + `"
 addresses = []
-`, `f:4: peer "b": addresses: is empty: give the peer's mail addresses, such as ["203.0.113.5"]`},
+`, `f:4: peer "b": addresses: is empty: give the peer's mail addresses, such as ["203.0.113.5"] or ["mx.partner.example"], or leave the key out for those of its name`},
 		{"name", `[host]
 name = "mx1_example"
 `, `f:2: host: name: "mx1_example" is not a host name: give letters, digits and hyphens, such as "mx1.example.org"`},
@@ -297,6 +294,31 @@ addresses = ["198.51.100.7"]
 [host]
 addresses = ["198.51.100.7"]
 `, `f:4: peer "a": addresses: "198.51.100.7" is an address of this host (line 6): give the peer's own`},
+		{"names", `[host]
+name = "mx1.example.org"
+addresses = ["mx1.example.org"]
+keep_addresses = "a day"
+private_addresses = "yes"
+[[peer]]
+name = "b"
+public_key = "` + publicA + `"
+addresses = ["mx.partner.example", "MX.partner.example.", "mx1.example.org", "203.0.113.5"]
+private_addresses = 1
+[[peer]]
+name = "mx.partner.example"
+public_key = "` + publicB + `"
+`, `f:3: host: addresses: "mx1.example.org" is a name: give the IP addresses that it has
+f:4: host: keep_addresses: "a day" is not a duration: give one such as "24h"
+f:5: host: private_addresses: is a string: give a boolean, such as true
+f:9: peer "b": addresses: "mx.partner.example" is given twice, first in line 9
+f:9: peer "b": addresses: "mx1.example.org" is this host's own name: give the peer's
+f:10: peer "b": private_addresses: is an integer: give a boolean, such as true
+f:12: peer "mx.partner.example": name: the addresses of "mx.partner.example" are those of peer "b" too (line 9): an address has one peer`},
+		{"the host's own name", `[[peer]]
+name = "MX1.example.org"
+public_key = "` + publicA + `"
+`, `f:2: peer "MX1.example.org": name: "mx1.example.org" is this host's own name: give the peer's, or its addresses`},
+		{"kept for too long", "[host]\nkeep_addresses = \"8761h\"\n", `f:2: host: keep_addresses: "8761h" is out of range: give "0s" to "8760h"`},
 		{"own key", `[[peer]]
 name = "a"
 public_key = "` + ownPublic + `"
@@ -321,7 +343,7 @@ addresses = [
 "::ffff:203.0.113.5",
 "203.0.113.0/24",
 "203.0.113.5/32",
-"mx.partner.example",
+"mx partner.example",
 "203.0.113",
 "203.0.113.05",
 "[2001:db8::5]",
@@ -343,7 +365,7 @@ f:16: peer "b": addresses: "0.1.2.3" is a reserved address: give one that other 
 f:17: peer "b": addresses: "::ffff:203.0.113.5" is IPv4 in IPv6: give "203.0.113.5"
 f:18: peer "b": addresses: "203.0.113.0/24" is not one address: give single ones, such as "203.0.113.5"
 f:19: peer "b": addresses: "203.0.113.5/32" is not one address: give single ones, such as "203.0.113.5"
-f:20: peer "b": addresses: "mx.partner.example" is a name: give the IP addresses that it has
+f:20: peer "b": addresses: "mx partner.example" is not an IP address: give one such as "203.0.113.5" or "2001:db8:b::5"
 f:21: peer "b": addresses: "203.0.113" is not an IP address: give one such as "203.0.113.5" or "2001:db8:b::5"
 f:22: peer "b": addresses: "203.0.113.05" is not an IP address: give one such as "203.0.113.5" or "2001:db8:b::5"
 f:23: peer "b": addresses: "[2001:db8::5]" is not an IP address: give one such as "203.0.113.5" or "2001:db8:b::5"

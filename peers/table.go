@@ -78,6 +78,14 @@ func (t table) integer(key string, def, low, high int64) int64 {
 	return v
 }
 
+// boolean returns a boolean, or if there is none the default.
+func (t table) boolean(key string, def bool) bool {
+	if v, ok := value[bool](t, key, "true"); ok {
+		return v
+	}
+	return def
+}
+
 // list returns the elements of type T of an array; ok is false if there is no
 // array. Elements of other types are problems.
 func list[T any](t table, key, example string) (items []item[T], ok bool) {
@@ -130,6 +138,8 @@ func wantedKind(v any) string {
 		return "string"
 	case int64:
 		return "integer"
+	case bool:
+		return "boolean"
 	}
 	return "table"
 }

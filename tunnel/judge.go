@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"postroad/peers"
@@ -35,6 +36,8 @@ type PeerStatus struct {
 	PublicKey     peers.PublicKey `json:"public_key"`
 	Policy        peers.Policy    `json:"policy"`
 	Addresses     []netip.Addr    `json:"addresses"`
+	Names         []string        `json:"names,omitempty"` // DNS names whose addresses are among them
+	DNS           []peers.Remark  `json:"dns,omitempty"`   // what is odd about the peer's names
 	State         PeerState       `json:"state"`
 	Reason        string          `json:"reason,omitempty"`        // why it is not protected
 	ByPolicy      bool            `json:"clear_by_policy"`         // the state is Clear, and the policy says so
@@ -58,7 +61,7 @@ func Judge(c *peers.Config, have, want State, now time.Time) []PeerStatus {
 	known := indexPeers(have.Device)
 	all := make([]PeerStatus, len(c.Peers))
 	for i, p := range c.Peers {
-		s := PeerStatus{Name: p.Name, PublicKey: p.PublicKey, Policy: p.Policy, Addresses: p.Addresses}
+		s := PeerStatus{Name: p.Name, PublicKey: p.PublicKey, Policy: p.Policy, Addresses: append([]netip.Addr{}, p.Addresses...), Names: p.Names}
 		if d := known[p.PublicKey]; d != nil {
 			s.LastHandshake, s.Endpoint, s.Received, s.Sent = d.LastHandshake, d.Endpoint, d.Received, d.Sent
 		}
@@ -75,6 +78,9 @@ func Judge(c *peers.Config, have, want State, now time.Time) []PeerStatus {
 }
 
 func judge(p peers.Peer, have, want State, device *DevicePeer, now time.Time) (PeerState, string) {
+	if len(p.Addresses) == 0 {
+		return Blocked, "its address is not known: DNS has not said that of " + strings.Join(p.Names, ", ")
+	}
 	open := bypass(p, want)
 	for _, a := range p.Addresses {
 		switch closed := Closed(have, a, want.Guard.Ports); {

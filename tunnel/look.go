@@ -19,29 +19,33 @@ func (l *Loop) look(ctx context.Context) (have, want State, err error) {
 }
 
 func (l *Loop) observe(ctx context.Context) (State, Facts, error) {
-	endpoints := l.names.known()
-	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.config, endpoints)}
+	endpoints := l.resolve()
+	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.resolved, endpoints)}
 	have, facts, err := l.System.Observe(ctx, q)
-	facts.Endpoints, facts.Repoint = endpoints, l.repoint
+	if err == nil && l.ownIs(facts.Local) {
+		endpoints = l.resolve()
+	}
+	facts.Endpoints, facts.Repoint, facts.Held = endpoints, l.repoint, l.held
 	if err == nil {
-		l.mtus.see(l.config, have, facts, time.Now())
-		facts.MTUs = l.mtus.known(l.config, have)
+		l.mtus.see(l.resolved, have, facts, time.Now())
+		facts.MTUs = l.mtus.known(l.resolved, have)
 	}
 	return have, facts, err
 }
 
 func (l *Loop) want(have State, f Facts) State {
 	f.Bypass = l.policies.open(l.config)
-	want := Want(l.config, f)
+	want := Want(l.resolved, f)
 	rescue(want.Device, have.Device, f.Local)
 	return want
 }
 
-// judge says how each peer stands.
+// judge says how each peer stands, and what there is to say of its names.
 func (l *Loop) judge(have, want State, now time.Time) []PeerStatus {
-	all := Judge(l.config, have, want, now)
+	all := Judge(l.resolved, have, want, now)
 	l.mtus.fill(all)
 	for i, p := range l.config.Peers {
+		all[i].DNS = slices.Clone(l.remarks[p.Name])
 		all[i].Latched = p.Policy == peers.Latch && l.policies.held[p.PublicKey]
 	}
 	return all
@@ -50,7 +54,8 @@ func (l *Loop) judge(have, want State, now time.Time) []PeerStatus {
 // remember keeps what is protected, whenever that changes. That it fails is no
 // reason for a pass to fail, and one to say that not all is well.
 func (l *Loop) remember() {
-	s := protected(l.config, l.policies.open(l.config)).Selectors()
+	s := protected(l.resolved, l.policies.open(l.config)).Selectors()
+	s.Addresses = append(s.Addresses, l.held...)
 	if l.Remember == nil || l.kept != nil && reflect.DeepEqual(*l.kept, s) {
 		return
 	}

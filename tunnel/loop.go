@@ -61,10 +61,19 @@ var (
 // work is done by one goroutine, that of Run; the other methods ask it.
 type Loop struct {
 	System System
-	Load   func() (*peers.Config, error)                                // reads the peers file
-	Lookup func(ctx context.Context, name string) ([]netip.Addr, error) // resolves an endpoint's name
+	Load   func() (*peers.Config, error)                      // reads the peers file
+	Lookup func(ctx context.Context, name string) peers.Found // asks DNS for the addresses of a name
 	Log    *slog.Logger
 	Prober Prober // measures how large packets get through; nil: they stay at SafeMTU
+
+	// What DNS said last, before this start, and what keeps what it says from now
+	// on. Nil: nothing is known, or kept.
+	Answers     peers.Answers
+	SaveAnswers func(peers.Answers) error
+
+	// Closed are addresses that were protected before this start: they stay closed
+	// while a name is not known whose address they may be.
+	Closed []netip.Addr
 
 	// Remember keeps what is to be closed whatever becomes of the peers file; one
 	// that fails is tried again at the next pass. Nil: nothing is kept.
@@ -85,27 +94,33 @@ type Loop struct {
 	AliveEvery time.Duration      // zero: never
 	Tell       func(words string) // how mail is protected, whenever that changes
 
-	config    *peers.Config
-	file      FileStatus
-	policies  policies
-	kept      *peers.Selectors // what Remember was given last and has kept; nil: nothing, or another config's
-	forgets   error            // why what is protected could not be remembered; nil: it is, or there is nothing to
-	unexposed error            // why metrics cannot be read where the file asks for it; nil: they can
-	problem   error            // why the last pass failed; nil: it did not
-	passed    bool             // there was a clean pass
-	down      bool             // protection has been taken away on purpose
-	told      string           // the words that Tell was given last
-	repoint   map[peers.PublicKey]bool
-	names     *names
-	mtus      *mtus
-	settled   *State // what was in place after the last clean pass; nil: there was none
-	counters  Counters
-	tracker   tracker
-	drift     drift
-	culprits  *culprits
-	calls     chan func(context.Context)
-	pokes     chan struct{}
-	stopped   chan struct{} // closed when Run ends
+	config      *peers.Config             // as the file has it
+	resolved    *peers.Config             // with the addresses of its names
+	remarks     map[string][]peers.Remark // on those, by peers' names
+	own         []netip.Addr              // this host's addresses, at the last look
+	held        []netip.Addr              // of Closed, what nobody is known to have
+	toldHeld    bool
+	toldRemarks map[remarked]telling
+	file        FileStatus
+	policies    policies
+	kept        *peers.Selectors // what Remember was given last and has kept; nil: nothing, or another config's
+	forgets     error            // why what is protected could not be remembered; nil: it is, or there is nothing to
+	unexposed   error            // why metrics cannot be read where the file asks for it; nil: they can
+	problem     error            // why the last pass failed; nil: it did not
+	passed      bool             // there was a clean pass
+	down        bool             // protection has been taken away on purpose
+	told        string           // the words that Tell was given last
+	repoint     map[peers.PublicKey]bool
+	names       *names
+	mtus        *mtus
+	settled     *State // what was in place after the last clean pass; nil: there was none
+	counters    Counters
+	tracker     tracker
+	drift       drift
+	culprits    *culprits
+	calls       chan func(context.Context)
+	pokes       chan struct{}
+	stopped     chan struct{} // closed when Run ends
 }
 
 // New returns a loop that starts with the config c.
@@ -113,7 +128,7 @@ func New(l Loop, c *peers.Config) *Loop {
 	l.calls, l.pokes, l.stopped = make(chan func(context.Context)), make(chan struct{}, 1), make(chan struct{})
 	l.tracker.log, l.counters, l.culprits = l.Log, newCounters(), &culprits{}
 	l.policies = policies{log: l.Log, store: l.Latches}
-	l.names = newNames(l.Lookup, l.Log, l.Poke)
+	l.names = newNames(&l)
 	l.mtus = newMTUs(l.Prober, l.Log, l.Poke)
 	l.accept(c)
 	return &l
@@ -145,24 +160,31 @@ func (l *Loop) Poke() {
 // Reload reads the peers file and, if it is valid, puts it in force before it
 // returns. Otherwise all stays as it was, and the error says why.
 func (l *Loop) Reload(ctx context.Context) error {
-	return l.call(ctx, func(ctx context.Context) error {
-		c, err := l.Load()
-		if err != nil {
-			l.reject(err)
-			l.tell()
-			return fileError{err}
-		}
-		l.Log.Info("peers file in force", inForce(peers.Compare(l.config, c), len(c.Peers))...)
-		l.accept(c)
-		l.Poke()
-		if _, err := l.pass(ctx); err != nil {
-			return fmt.Errorf("the file is in force, but applying it goes on failing: %w", err)
-		}
-		if err := errors.Join(l.forgets, l.policies.problem(), l.unexposed); err != nil {
-			return fmt.Errorf("the file is in force, but %w", err)
-		}
-		return nil
-	})
+	if err := l.call(ctx, l.reload); err != nil {
+		return err
+	}
+	l.names.await(ctx)
+	return l.call(ctx, func(ctx context.Context) error { _, err := l.pass(ctx); return err })
+}
+
+// reload is Reload without the addresses of names that are new.
+func (l *Loop) reload(ctx context.Context) error {
+	c, err := l.Load()
+	if err != nil {
+		l.reject(err)
+		l.tell()
+		return fileError{err}
+	}
+	l.Log.Info("peers file in force", inForce(peers.Compare(l.config, c), len(c.Peers))...)
+	l.accept(c)
+	l.Poke()
+	if _, err := l.pass(ctx); err != nil {
+		return fmt.Errorf("the file is in force, but applying it goes on failing: %w", err)
+	}
+	if err := errors.Join(l.forgets, l.policies.problem(), l.unexposed); err != nil {
+		return fmt.Errorf("the file is in force, but %w", err)
+	}
+	return nil
 }
 
 // A fileError is the peers file's fault.

@@ -67,8 +67,8 @@ func start(t *testing.T, prepare func(*rig)) *rig {
 	l := Loop{
 		System: r.fake,
 		Load:   func() (*peers.Config, error) { return r.file, r.fileErr },
-		Lookup: func(context.Context, string) ([]netip.Addr, error) {
-			return []netip.Addr{netip.MustParseAddr("203.0.113.7")}, nil
+		Lookup: func(context.Context, string) peers.Found {
+			return peers.Found{Addrs: []netip.Addr{netip.MustParseAddr("203.0.113.7")}, TTL: time.Minute}
 		},
 		Log:   slog.New(slog.NewTextHandler(r.log, nil)),
 		Ready: func(int) { r.ready.Add(1) },

@@ -61,7 +61,9 @@ func (l *Loop) Status(ctx context.Context) (Status, error) {
 
 func (l *Loop) report(ctx context.Context) (Report, error) {
 	r := Report{Status: l.status(nil), Counters: l.counters.clone(), Problems: map[string]bool{
-		PassProblem: l.problem != nil, MemoryProblem: l.forgets != nil || l.policies.problem() != nil, MetricsProblem: l.unexposed != nil}}
+		PassProblem:    l.problem != nil,
+		MemoryProblem:  errors.Join(l.forgets, l.policies.problem(), l.names.failure()) != nil,
+		MetricsProblem: l.unexposed != nil}}
 	have, want, err := l.look(ctx)
 	if err != nil {
 		return r, err
@@ -78,7 +80,7 @@ func (l *Loop) report(ctx context.Context) (Report, error) {
 func (l *Loop) status(judged []PeerStatus) Status {
 	h := l.config.Host
 	s := Status{Host: h.Name, PublicKey: h.PrivateKey.Public(), Link: h.Link, ListenPort: h.ListenPort, File: l.file, Peers: judged}
-	if err := errors.Join(l.problem, l.forgets, l.policies.problem(), l.unexposed); err != nil {
+	if err := errors.Join(l.problem, l.forgets, l.policies.problem(), l.names.failure(), l.unexposed); err != nil {
 		s.Problem = err.Error()
 	}
 	return s

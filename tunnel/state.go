@@ -125,6 +125,7 @@ type Facts struct {
 	Repoint    map[peers.PublicKey]bool // peers whose endpoint the operator has changed
 	Bypass     map[peers.PublicKey]bool // peers whose SMTP is to go in clear: their policy says so
 	MTUs       map[peers.PublicKey]int  // bytes of the largest packet to a peer; absent: not known
+	Held       []netip.Addr             // addresses that stay closed though no peer is known to have them
 }
 
 // A LocalAddr is an address of this host.

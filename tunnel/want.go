@@ -76,7 +76,7 @@ func publicAddresses(ipv6 bool, f Facts) (all []netip.Addr) {
 }
 
 func wantGuard(c *peers.Config, own []netip.Addr, f Facts) Guard {
-	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own}
+	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own, Peers: slices.Clone(f.Held)}
 	for _, p := range c.Peers {
 		if f.Bypass[p.PublicKey] {
 			continue
@@ -217,6 +217,11 @@ func wantRoutes(c *peers.Config, own []netip.Addr, f Facts) []Route {
 			if src := source(a, own, f); src.IsValid() && !(a.Is6() && f.NoLinkIPv6) {
 				routes = append(routes, Route{Dst: a, Src: src, MTU: mtu})
 			}
+		}
+	}
+	for _, a := range f.Held {
+		if a.Is4() || f.IPv6 {
+			routes = append(routes, Route{Dst: a, Unreachable: true})
 		}
 	}
 	return sortedRoutes(routes)

@@ -47,6 +47,7 @@ func (l *Loop) work(ctx context.Context) error {
 
 // pass observes, compares and applies, once, and says how many steps that took.
 func (l *Loop) pass(ctx context.Context) (steps int, err error) {
+	l.resolve()
 	l.remember()
 	l.expose()
 	start := time.Now()
@@ -63,7 +64,7 @@ func (l *Loop) pass(ctx context.Context) (steps int, err error) {
 	}
 	l.problem = err
 	l.tell()
-	if err == nil && !l.passed {
+	if err == nil && !l.passed && l.names.settled(time.Now()) {
 		l.passed = true
 		if l.Ready != nil {
 			l.Ready(len(l.policies.open(l.config)))
@@ -94,6 +95,7 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 	if err == nil {
 		now := time.Now()
 		l.tracker.update(l.judge(have, want, now), now)
+		l.logRemarks(now)
 		err = l.callUnheard(ctx, have.Link.Up, want, now)
 	}
 	l.logSteps(done, why) // last: by now the watcher has heard who it was
@@ -136,6 +138,7 @@ func (l *Loop) callUnheard(ctx context.Context, up bool, want State, now time.Ti
 		return nil
 	}
 	due := l.tracker.unheard(now)
+	l.hurryNames(due, now)
 	for _, p := range want.Device.Peers {
 		if due[p.PublicKey] && p.Endpoint.IsValid() {
 			err = errors.Join(err, l.System.Do(ctx, GreetPeer{want.Link.Name, p}))
@@ -220,7 +223,7 @@ func (l *Loop) accept(c *peers.Config) {
 	l.policies.accept(l.config, c)
 	l.config, l.kept = c, nil
 	l.file = FileStatus{InForce: true, Loaded: time.Now()}
-	l.names.want(c.EndpointNames())
+	l.names.want(c)
 }
 
 // reject remembers why the file on disk is not in force.

@@ -66,11 +66,11 @@ func listChecks(w io.Writer) error {
 }
 
 func (o *options) examine(cmd *cobra.Command, names []string, asJSON bool) error {
-	e := o.evidence(cmd.Context())
+	e, endpoints := o.evidence(cmd.Context())
 	if err := unknown(e.Config, names); err != nil {
 		return misconfigured(err)
 	}
-	x := linux.Examiner{Names: names, Lookup: lookUpEndpoints(cmd.Context(), e.Config), Remarks: remarks(e.Config), Bypass: o.bypass(e)}
+	x := linux.Examiner{Names: names, Lookup: endpoints, Remarks: remarks(e.Config), Bypass: o.bypass(e)}
 	if err := x.Examine(cmd.Context(), e); err != nil {
 		return failed(fmt.Errorf("looking at the wire: %w", err))
 	}
@@ -88,14 +88,15 @@ func (o *options) examine(cmd *cobra.Command, names []string, asJSON bool) error
 	return nil
 }
 
-// evidence is what file and daemon say.
-func (o *options) evidence(ctx context.Context) *doctor.Evidence {
-	e := &doctor.Evidence{Now: time.Now(), File: o.file}
+// evidence is what file and daemon say, and where endpoints are.
+func (o *options) evidence(ctx context.Context) (e *doctor.Evidence, endpoints map[string][]netip.Addr) {
+	e = &doctor.Evidence{Now: time.Now(), File: o.file}
 	e.Config, e.FileError = peers.LoadHere(o.file)
 	if e.FileError != nil {
 		e.Config = nil
 	} else {
 		e.Missing = linux.Missing(e.Config.Host.Backend)
+		e.Config, endpoints = o.resolve(ctx, e.Config)
 	}
 	s, err := control.Client{Socket: o.socket}.Status(ctx)
 	if err != nil {
@@ -103,7 +104,7 @@ func (o *options) evidence(ctx context.Context) *doctor.Evidence {
 	} else {
 		e.Daemon = &s
 	}
-	return e
+	return e, endpoints
 }
 
 // bypass returns the peers whose SMTP flows in clear by policy: as the daemon says,
@@ -129,23 +130,6 @@ func unknown(c *peers.Config, names []string) error {
 		}
 	}
 	return nil
-}
-
-// lookUpEndpoints resolves the endpoints that are names; those that do not
-// resolve are left out.
-func lookUpEndpoints(ctx context.Context, c *peers.Config) map[string][]netip.Addr {
-	all := map[string][]netip.Addr{}
-	if c == nil {
-		return all
-	}
-	for _, host := range c.EndpointNames() {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		if addrs, err := lookup(ctx, host); err == nil {
-			all[host] = addrs
-		}
-		cancel()
-	}
-	return all
 }
 
 func printReportJSON(w io.Writer, r doctor.Report) error {

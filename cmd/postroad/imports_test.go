@@ -8,7 +8,7 @@ import (
 
 // mayImport says which of our packages each may use: data flows one way.
 var mayImport = map[string][]string{
-	"postroad/cmd/postroad": {"postroad/cmd/postroad/show", "postroad/cmd/postroad/top", "postroad/peers", "postroad/tunnel",
+	"postroad/cmd/postroad": {"postroad/cmd/postroad/show", "postroad/cmd/postroad/top", "postroad/peers", "postroad/peers/lookup", "postroad/tunnel",
 		"postroad/tunnel/control", "postroad/tunnel/doctor", "postroad/tunnel/linux", "postroad/tunnel/metrics"},
 	"postroad/cmd/postroad/show":  {"postroad/tunnel"},
 	"postroad/cmd/postroad/top":   {"postroad/cmd/postroad/show", "postroad/peers", "postroad/tunnel"},
@@ -18,7 +18,7 @@ var mayImport = map[string][]string{
 	"postroad/tunnel/control":     {"postroad/tunnel"},
 	"postroad/tunnel/doctor":      {"postroad/peers", "postroad/tunnel"},
 	"postroad/tunnel/linux":       {"postroad/peers", "postroad/tunnel", "postroad/tunnel/doctor", "postroad/tunnel/userspace"},
-	"postroad/tunnel/metrics":     {"postroad/tunnel"},
+	"postroad/tunnel/metrics":     {"postroad/peers", "postroad/tunnel"},
 	"postroad/tunnel/userspace":   {},
 	"postroad/scripts/lab":        {},
 	"postroad/scripts/lab/demo":   {"postroad/scripts/lab"},

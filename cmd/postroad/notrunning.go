@@ -29,6 +29,7 @@ func (o *options) notRunning(cmd *cobra.Command, err error) error {
 	case fileErr != nil:
 		return failed(fmt.Errorf("%w; what it put in place for %d addresses stands, and the peers file is broken: postroad check", err, len(closedTo(have))))
 	}
+	c, _ = o.resolve(cmd.Context(), c)
 	for _, p := range c.Peers {
 		for _, a := range p.Addresses {
 			if !tunnel.Closed(have, a, c.Host.Ports) {

@@ -70,7 +70,8 @@ func (o *options) addPeer(cmd *cobra.Command, p peers.Peer, ch change) error {
 		return o.notAdded(cmd, p, ch, err)
 	}
 	showPeer(out, p)
-	remark(ctx, out, c, p)
+	resolved, _ := o.resolve(ctx, c)
+	remark(ctx, out, resolved, p)
 	if ch.dryRun {
 		added, err := o.tryAdding(p)
 		if err != nil {
@@ -121,7 +122,7 @@ func (o *options) notAdded(cmd *cobra.Command, p peers.Peer, ch change, err erro
 func showPeer(out io.Writer, p peers.Peer) {
 	row(out, "peer", "%s", p.Name)
 	row(out, "public key", "%s", p.PublicKey)
-	row(out, "addresses", "%s", joined(p.Addresses))
+	row(out, "addresses", "%s", joined(p.Mail()))
 	row(out, "tunnel", "%s", where(p))
 	row(out, "domains", "%s", joined(p.Domains))
 }
@@ -155,7 +156,8 @@ func agreement(p peers.Peer) string {
 	return s
 }
 
-// protectedAddresses are those to which no clear SMTP goes over the wire.
+// protectedAddresses are those to which no clear SMTP goes over the wire, of a
+// config whose names are resolved.
 func protectedAddresses(c *peers.Config) []netip.Addr {
 	all := c.Selectors().Addresses
 	own, err := addressesOf(c.Host)

@@ -16,8 +16,9 @@ import (
 type listed struct {
 	Name        string          `json:"name"`
 	PublicKey   peers.PublicKey `json:"public_key"`
-	Addresses   []netip.Addr    `json:"addresses"`
-	Endpoint    string          `json:"endpoint"` // empty: the first of the addresses that can be reached
+	Addresses   []netip.Addr    `json:"addresses"` // those that the file gives
+	Names       []string        `json:"names"`     // DNS names that stand for more
+	Endpoint    string          `json:"endpoint"`  // empty: the first of the addresses that can be reached
 	Domains     []string        `json:"domains"`
 	Fingerprint string          `json:"fingerprint"`
 }
@@ -45,10 +46,15 @@ func peerListCommand(o *options) *cobra.Command {
 	return cmd
 }
 
+// mail writes the addresses and names of a peer.
+func (p listed) mail() string {
+	return joined(peers.Peer{Addresses: p.Addresses, Names: p.Names}.Mail())
+}
+
 func list(c *peers.Config) []listed {
 	all := []listed{} // not null in JSON
 	for _, p := range c.Peers {
-		all = append(all, listed{p.Name, p.PublicKey, p.Addresses, p.Endpoint.String(), append([]string{}, p.Domains...), fingerprint(c, p)})
+		all = append(all, listed{p.Name, p.PublicKey, append([]netip.Addr{}, p.Addresses...), append([]string{}, p.Names...), p.Endpoint.String(), append([]string{}, p.Domains...), fingerprint(c, p)})
 	}
 	return all
 }
@@ -67,7 +73,7 @@ func printPeers(w io.Writer, all []listed) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PEER\tADDRESSES\tENDPOINT\tFINGERPRINT")
 	for _, p := range all {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Name, joined(p.Addresses), orDash(p.Endpoint), p.Fingerprint)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Name, p.mail(), orDash(p.Endpoint), p.Fingerprint)
 	}
 	return t.Flush()
 }

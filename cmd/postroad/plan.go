@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +18,7 @@ func planCommand(o *options) *cobra.Command {
 		Use:   "plan",
 		Short: "Show what running or reloading would change, changing nothing",
 		Long: "Show, step by step, what `postroad run` or `postroad reload` would change in the kernel now. Nothing is\n" +
-			"changed, and no secret is shown. The exit status is 2 if the peers file is broken.",
+			"changed, and no secret is shown. Names stand for what DNS said to the daemon last. The exit status is 2 if the peers file is broken.",
 		Example: "  sudo postroad plan\n" +
 			"  sudo postroad plan -c ./new.toml",
 		Args: cobra.NoArgs,
@@ -31,7 +30,7 @@ func planCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			plan, err := makePlan(cmd.Context(), c, o.open(c))
+			plan, err := o.makePlan(cmd.Context(), c)
 			if err != nil {
 				return failed(err)
 			}
@@ -44,13 +43,9 @@ func planCommand(o *options) *cobra.Command {
 	}
 }
 
-func makePlan(ctx context.Context, c *peers.Config, open map[peers.PublicKey]bool) (tunnel.Plan, error) {
-	names := map[string][]netip.Addr{}
-	for _, host := range c.EndpointNames() {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		names[host], _ = lookup(ctx, host) // not known is what the daemon would say too
-		cancel()
-	}
+func (o *options) makePlan(ctx context.Context, c *peers.Config) (tunnel.Plan, error) {
+	open := o.open(c)
+	c, names := o.resolve(ctx, c)
 	q := tunnel.Query{Link: c.Host.Link, Remotes: tunnel.Remotes(c, names)}
 	have, facts, err := linux.NewReader(slog.New(slog.DiscardHandler)).Observe(ctx, q)
 	if err != nil {

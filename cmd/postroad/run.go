@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
-	"net/netip"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -57,12 +55,12 @@ func runCommand(o *options) *cobra.Command {
 
 // run is the daemon's life.
 func (o *options) run(ctx context.Context, log *slog.Logger) error {
-	server, c, err := o.prepare(ctx, log)
+	server, c, closed, err := o.prepare(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer server.Close()
-	return o.runDaemon(ctx, server, c, log)
+	return o.runDaemon(ctx, server, c, closed, log)
 }
 
 // logged logs why the daemon does not run, each reason in a line of its own, and
@@ -81,27 +79,27 @@ func logged(log *slog.Logger, err error) error {
 // prepare takes the control socket, which only one daemon can; closes what was
 // protected last; reads the peers file, and makes sure that the host has what is
 // needed. Nothing else is done before.
-func (o *options) prepare(ctx context.Context, log *slog.Logger) (*control.Server, *peers.Config, error) {
+func (o *options) prepare(ctx context.Context, log *slog.Logger) (_ *control.Server, _ *peers.Config, closed peers.Selectors, _ error) {
 	server, err := control.Listen(o.socket)
 	if errors.Is(err, control.ErrRunning) {
-		return nil, nil, failed(err)
+		return nil, nil, closed, failed(err)
 	}
-	closed := o.shut(ctx, log)
+	closed = o.shut(ctx, log)
 	if err != nil {
-		return nil, nil, failed(err)
+		return nil, nil, closed, failed(err)
 	}
 	c, err := o.loadFit()
 	if err == nil {
-		return server, c, nil
+		return server, c, closed, nil
 	}
 	server.Close()
-	if closed > 0 {
-		log.Warn("closed: SMTP with the peers of the last good file is in their tunnels or waits", "addresses", closed)
+	if n := len(closed.Addresses); n > 0 {
+		log.Warn("closed: SMTP with the peers of the last good file is in their tunnels or waits", "addresses", n)
 	}
 	if linux.Passing(err) {
-		return nil, nil, failed(err)
+		return nil, nil, closed, failed(err)
 	}
-	return nil, nil, misconfigured(err)
+	return nil, nil, closed, misconfigured(err)
 }
 
 // loadFit reads the peers file, and refuses one that asks for what this host
@@ -114,10 +112,9 @@ func (o *options) loadFit() (*peers.Config, error) {
 	return c, err
 }
 
-// shut closes what the last good peers file protected, and says how many
-// addresses that are. It comes before all that can fail, hang or crash: after a
+// shut closes what the last good peers file protected, and says what that is. It comes before all that can fail, hang or crash: after a
 // reboot nothing else closes them.
-func (o *options) shut(ctx context.Context, log *slog.Logger) (addresses int) {
+func (o *options) shut(ctx context.Context, log *slog.Logger) peers.Selectors {
 	s, err := peers.LoadSelectors(o.selectors)
 	if err == nil && len(s.Addresses) > 0 {
 		err = tunnel.Shut(ctx, linux.NewReader(log), s)
@@ -125,22 +122,31 @@ func (o *options) shut(ctx context.Context, log *slog.Logger) (addresses int) {
 	if err != nil {
 		log.Error("closing what was protected", "error", err)
 	}
-	return len(s.Addresses)
+	return s
 }
 
 // runDaemon runs loop, socket and signals until ctx ends or one of them fails.
-func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peers.Config, log *slog.Logger) error {
+func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peers.Config, closed peers.Selectors, log *slog.Logger) error {
+	answers, err := peers.LoadAnswers(o.answersFile())
+	if err != nil {
+		log.Error("starting without what DNS said last", "error", err)
+	}
 	kernel := linux.New(log)
 	defer kernel.Close()
 	systemd := newNotifier()
 	told := &metrics.Server{Log: log}
 	defer told.Close()
 	loop := tunnel.New(tunnel.Loop{
-		System:   kernel,
-		Load:     o.loadFit,
-		Lookup:   lookup,
-		Log:      log,
-		Prober:   kernel,
+		System: kernel,
+		Load:   o.loadFit,
+		Lookup: lookUp,
+		Log:    log,
+		Prober: kernel,
+
+		Answers:     answers,
+		SaveAnswers: func(a peers.Answers) error { return a.Save(o.answersFile()) },
+		Closed:      closed.Addresses,
+
 		Remember: func(s peers.Selectors) error { return s.Save(o.selectors) },
 		Latches:  o.latches(),
 		Ready: func(open int) {
@@ -168,7 +174,7 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 	})
 	g.Go(func() error { return server.Serve(ctx, loop, told.Handler) })
 	g.Go(func() error { return reloadOnHangup(ctx, loop) })
-	err := g.Wait()
+	err = g.Wait()
 	if err == nil && loop.TakenDown() {
 		log.Warn("stopped: the protection was taken away, SMTP with peers flows in clear")
 		return exitError{code: exitDown}
@@ -189,13 +195,4 @@ func reloadOnHangup(ctx context.Context, loop *tunnel.Loop) error {
 			_ = loop.Reload(ctx) // it logs what is wrong, and so does status
 		}
 	}
-}
-
-// lookup resolves a name with the system's resolver settings.
-func lookup(ctx context.Context, name string) ([]netip.Addr, error) {
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-	for i, a := range addrs {
-		addrs[i] = a.Unmap()
-	}
-	return addrs, err
 }

@@ -47,6 +47,9 @@ const jsonHelp = `  running      bool; whether a daemon answered. If not, there 
   smtp_connections_error  why connections could not be counted (smtp_connections is 0 then); absent: they were
   peers        list, in the order of the file (only PEER, if one is given):
     name, public_key, policy (require, prefer or latch), addresses (list of IP addresses)
+    names      DNS names whose addresses are among them; absent: none
+    dns        list of what is odd about those names: kind (name-unresolved, name-failing, address-left, address-taken,
+               address-refused or address-excess), words; absent: nothing
     state      protected, idle, waiting, blocked or clear;  reason  why not protected; absent: it is
     clear_by_policy  bool; the state is clear, and the policy says so;  clear_seconds  number; spent in the state clear
                since the daemon started

@@ -1,6 +1,10 @@
 package doctor
 
-import "postroad/peers"
+import (
+	"slices"
+
+	"postroad/peers"
+)
 
 var dnsChecks = []Check{
 	{"dns-name", "The peer's name leads to its addresses.", remarks(nameRemarks)},
@@ -26,6 +30,12 @@ var (
 		peers.NotMX:         {Warning, 55, 55, "ask its operator for a new card"},
 	}
 	dnsRemarks = map[peers.RemarkKind]verdict{
+		peers.NameUnresolved: {Problem, 91, 91, "is the name spelt right, and does it resolve here (`getent ahosts NAME`)? Or give the peer's IP addresses"},
+		peers.NameFailing:    {Warning, 45, 45, "see /etc/resolv.conf, and whether the name resolves here (`getent ahosts NAME`)"},
+		peers.AddressLeft:    {Note, 25, 25, "right where the peer has moved; host.keep_addresses says for how long"},
+		peers.AddressTaken:   {Warning, 58, 58, "ask the operators of both peers whose it is, and give it in the addresses of that one"},
+		peers.AddressRefused: {Warning, 50, 57, "ask its operator; addresses of a network of your own need private_addresses = true"},
+		peers.AddressExcess:  {Problem, 61, 61, "ask its operator for the addresses of its mail hosts, and give those"},
 		peers.DNSUnavailable: {Note, 15, 15, "see /etc/resolv.conf; what is in force does not depend on it"},
 	}
 )
@@ -33,7 +43,7 @@ var (
 // remarks makes findings of remarks of some kinds.
 func remarks(kinds map[peers.RemarkKind]verdict) func(*Evidence) []Finding {
 	return eachPeer(func(_ *Evidence, p *Peer) (all []Finding) {
-		for _, r := range p.DNS {
+		for _, r := range slices.Concat(p.DNS, p.State.DNS) {
 			v, ok := kinds[r.Kind]
 			if !ok {
 				continue

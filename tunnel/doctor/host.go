@@ -55,7 +55,8 @@ func peersFile(e *Evidence) []Finding {
 // tells.
 func sameFile(file []peers.Peer, daemon []tunnel.PeerStatus) bool {
 	return slices.EqualFunc(file, daemon, func(p peers.Peer, s tunnel.PeerStatus) bool {
-		return p.Name == s.Name && p.PublicKey == s.PublicKey && slices.Equal(p.Addresses, s.Addresses)
+		return p.Name == s.Name && p.PublicKey == s.PublicKey && slices.Equal(p.Names, s.Names) &&
+			(len(p.Names) > 0 || slices.Equal(p.Addresses, s.Addresses)) // DNS may have changed meanwhile
 	})
 }
 

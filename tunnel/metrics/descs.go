@@ -42,5 +42,6 @@ var (
 	peerClear     = desc("peer_clear_seconds_total", "Time in which SMTP with the peer could flow in clear, by policy or not.", "peer")
 	peerMTU       = desc("peer_mtu_bytes", "The largest packet in the tunnel to the peer, IP header included. Absent where there is no way to it.", "peer")
 	peerMeasured  = desc("peer_mtu_measured_timestamp_seconds", "When a packet of that size was last seen to get through. Absent if none was.", "peer")
+	peerRemarks   = desc("peer_dns_remarks", "What is odd about the names of a peer, by kind: of address-excess, mail goes in clear to an address that DNS gives.", "peer", "kind")
 	peerAddresses = desc("peer_addresses", "Mail addresses of the peer that are protected.", "peer")
 )

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"postroad/peers"
 	"postroad/tunnel"
 )
 
@@ -63,7 +64,21 @@ func (s sink) peer(p tunnel.PeerStatus) {
 		s.gauge(peerMTU, float64(p.MTU), p.Name)
 	}
 	s.moment(peerMeasured, p.MTUMeasured, p.Name)
+	if len(p.Names) > 0 || len(p.DNS) > 0 {
+		s.remarks(p)
+	}
 	s.gauge(peerAddresses, float64(len(p.Addresses)), p.Name)
+}
+
+// remarks counts those of each kind, so that one that is gone is seen to be.
+func (s sink) remarks(p tunnel.PeerStatus) {
+	n := map[peers.RemarkKind]int{}
+	for _, r := range p.DNS {
+		n[r.Kind]++
+	}
+	for _, kind := range peers.NameRemarks {
+		s.gauge(peerRemarks, float64(n[kind]), p.Name, string(kind))
+	}
 }
 
 func number(b bool) float64 {

@@ -56,6 +56,12 @@ func details(s *tunnel.Status, p tunnel.PeerStatus, now time.Time, screen Screen
 		say("time in clear", InClear(p))
 	}
 	say("addresses", list(p.Addresses))
+	if len(p.Names) > 0 {
+		say("names", strings.Join(p.Names, " "))
+	}
+	for _, r := range p.DNS {
+		say("DNS", r.Words)
+	}
 	say("public key", p.PublicKey.String())
 	say("endpoint", Endpoint(p))
 	say("last handshake", handshake(p, now))

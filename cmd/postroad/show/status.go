@@ -18,8 +18,23 @@ func Status(w io.Writer, s *tunnel.Status, now time.Time, screen Screen) error {
 	if len(s.Peers) > 0 {
 		b.WriteString("\n" + peerTable(s, now, screen))
 	}
+	b.WriteString(dns(s, screen))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// dns is what there is to say of the names of peers.
+func dns(s *tunnel.Status, screen Screen) string {
+	var b strings.Builder
+	for _, p := range s.Peers {
+		for _, r := range p.DNS {
+			b.WriteString("\n" + Fold(Clean(p.Name+": "+r.Words), screen.Width, 2))
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 // Peer writes all there is to say about the first peer of s.

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -60,6 +61,25 @@ func TestStatus(t *testing.T) {
 		if want, err := os.ReadFile(file); err != nil || got != string(want) {
 			t.Errorf("%s: got\n%s\nwant\n%s(%v)", file, got, want, err)
 		}
+	}
+}
+
+// What is odd about names is said, of the host and of the peer.
+func TestStatusOfNames(t *testing.T) {
+	s := example()
+	s.Peers[0].Names = []string{"mx.names.example"}
+	s.Peers[0].DNS = []peers.Remark{{Kind: peers.AddressLeft, Words: "DNS no longer says\x1b so"}}
+	var all, one strings.Builder
+	if err := errors.Join(Status(&all, s, now, Screen{}), Peer(&one, s, now, Screen{})); err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []string{all.String(), one.String()} {
+		if !strings.Contains(got, "DNS no longer says") || strings.Contains(got, "\x1b") {
+			t.Errorf("it says\n%s", got)
+		}
+	}
+	if !strings.Contains(one.String(), "mx.names.example") {
+		t.Errorf("it does not name them:\n%s", one.String())
 	}
 }
 

@@ -1,0 +1,69 @@
+package peers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// AnswersFile is the name of the file, beside that of the selectors, in which the
+// daemon remembers what DNS said last.
+const AnswersFile = "addresses.json"
+
+// answersFile is how the file looks.
+type answersFile struct {
+	Names Answers `json:"names"`
+}
+
+// Save writes the answers to a file, whole or not at all.
+func (a Answers) Save(path string) error {
+	data, err := json.Marshal(answersFile{a})
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
+		err = replaceFile(path, append(data, '\n'), nil)
+	}
+	if err != nil {
+		return fmt.Errorf("remembering what DNS says: %w", err)
+	}
+	return nil
+}
+
+// LoadAnswers reads what Save wrote. No file means that nothing is known, and is
+// no error.
+func LoadAnswers(path string) (Answers, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var a Answers
+	if err == nil {
+		a, err = parseAnswers(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what DNS said last, from %s: %w", path, err)
+	}
+	return a, nil
+}
+
+func parseAnswers(data []byte) (Answers, error) {
+	var f answersFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, err
+	}
+	for name, known := range f.Names {
+		if !isHostName(name) || len(known) > MaxHeld {
+			return nil, errors.New("this is not what was written there")
+		}
+		for _, k := range known {
+			if err := checkAddress(k.Addr); err != nil || !k.Addr.IsValid() {
+				return nil, errors.Join(errors.New("an address is none of a mail host"), err)
+			}
+		}
+	}
+	return f.Names, nil
+}
