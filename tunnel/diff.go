@@ -68,7 +68,7 @@ func loosenGuard(have, want Guard) Plan {
 	}
 	less := guardLess(have, want)
 	if !have.Sound || have.Link != want.Link {
-		less.Own = nil // ReplaceGuard put in place what want says
+		less.Own, less.UDP = nil, nil // ReplaceGuard put in place what want says
 	}
 	if less.empty() {
 		return nil
@@ -224,10 +224,10 @@ func indexPeers(d Device) map[peers.PublicKey]*DevicePeer {
 // guardLess returns the elements of a that b has not.
 func guardLess(a, b Guard) Guard {
 	return Guard{Sound: a.Sound, Link: a.Link, Ports: missing(a.Ports, b.Ports),
-		Own: missing(a.Own, b.Own), Peers: missing(a.Peers, b.Peers)}
+		Own: missing(a.Own, b.Own), Peers: missing(a.Peers, b.Peers), UDP: missing(a.UDP, b.UDP)}
 }
 
-func (g Guard) empty() bool { return len(g.Ports)+len(g.Own)+len(g.Peers) == 0 }
+func (g Guard) empty() bool { return len(g.Ports)+len(g.Own)+len(g.Peers)+len(g.UDP) == 0 }
 
 // missing returns the elements of want that have lacks, in want's order.
 func missing[T comparable](want, have []T) []T {

@@ -117,6 +117,7 @@ func (f *fake) do(step Step) error {
 		}
 		s.Guard.Ports = sorted(union(s.Guard.Ports, step.Guard.Ports))
 		s.Guard.Own = sortedAddrs(union(s.Guard.Own, step.Guard.Own))
+		s.Guard.UDP = sorted(union(s.Guard.UDP, step.Guard.UDP))
 		s.Guard.Peers = sortedAddrs(union(s.Guard.Peers, step.Guard.Peers))
 	case TakeFromGuard:
 		for _, a := range step.Guard.Peers {
@@ -126,6 +127,7 @@ func (f *fake) do(step Step) error {
 		}
 		s.Guard.Ports = missing(s.Guard.Ports, step.Guard.Ports)
 		s.Guard.Own = missing(s.Guard.Own, step.Guard.Own)
+		s.Guard.UDP = missing(s.Guard.UDP, step.Guard.UDP)
 		s.Guard.Peers = missing(s.Guard.Peers, step.Guard.Peers)
 	case RemoveGuard:
 		s.Guard = Guard{}
@@ -243,6 +245,7 @@ func (f *fake) doRouting(step Step) error {
 
 func clone(s State) State {
 	s.Guard.Ports, s.Guard.Own, s.Guard.Peers = slices.Clone(s.Guard.Ports), slices.Clone(s.Guard.Own), slices.Clone(s.Guard.Peers)
+	s.Guard.UDP = slices.Clone(s.Guard.UDP)
 	s.Link.Addrs, s.Rules, s.Routes = slices.Clone(s.Link.Addrs), slices.Clone(s.Rules), slices.Clone(s.Routes)
 	s.Device.Peers = slices.Clone(s.Device.Peers)
 	for i := range s.Device.Peers {

@@ -224,7 +224,7 @@ func Shut(ctx context.Context, sys System, s peers.Selectors) error {
 		have, facts = State{Guard: Guard{Sound: true, Link: s.Link}}, Facts{IPv6: true}
 	}
 	want := Want(s.Config(), facts)
-	want.Guard.Own = have.Guard.Own // what peers may reach is not for this to say
+	want.Guard.Own, want.Guard.UDP = have.Guard.Own, have.Guard.UDP // what peers may reach is not for this to say
 	plan := slices.DeleteFunc(Diff(have, want, time.Now()), func(s Step) bool { return !closes(s) })
 	return errors.Join(err, do(ctx, sys, plan, func(Step) {}))
 }

@@ -42,35 +42,38 @@ type mtuMeasurement struct {
 	within time.Duration
 }
 
-// run asks for sizes from current up to most, or with raise beyond. It returns
-// the largest that crosses; zero: there was no answer at all.
-func (m *mtuMeasurement) run(ctx context.Context, ways []MTUWay, current, most int, raise bool) int {
+// run asks whether the current size crosses, and with raise what more does, up to
+// most. It returns the largest that was seen to; zero: there was no answer at
+// all. Without whole, answers ended before that was sure to be the largest.
+func (m *mtuMeasurement) run(ctx context.Context, ways []MTUWay, current, most int, raise bool) (found int, whole bool) {
 	for _, way := range ways { // one may be closed to us, or have no such family
-		if found := m.search(ctx, way, newMTUSearch(current, min(most, m.room(most)), raise)); found != 0 {
-			return found
+		if found, whole = m.search(ctx, way, newMTUSearch(current, min(most, m.room(most)), raise)); found != 0 {
+			return found, whole
 		}
 	}
-	return 0
+	return 0, true
 }
 
-func (m *mtuMeasurement) search(ctx context.Context, way MTUWay, s *mtuSearch) (found int) {
+func (m *mtuMeasurement) search(ctx context.Context, way MTUWay, s *mtuSearch) (found int, whole bool) {
 	m.within = mtuSlow
-	for size := s.next(); size != 0 && ctx.Err() == nil; size = s.next() {
-		crosses := m.crosses(ctx, way, size)
+	for size := s.next(); size != 0; size = s.next() {
+		crosses, sure := m.crosses(ctx, way, size, s.control())
+		if !sure && s.known {
+			return s.low, false
+		}
+		if !sure || ctx.Err() != nil {
+			return 0, false
+		}
 		if room := m.room(size); crosses && room < size { // it did in fragments, as a router has asked for
 			s.limit(room)
-			crosses = false
 			continue
 		}
-		s.result(size, crosses)
-		if crosses && s.failed && size == SafeMTU {
-			m.rough(size)
+		first := !s.known
+		if s.result(size, crosses); first && !crosses {
+			m.rough(s.low)
 		}
 	}
-	if s.silent || ctx.Err() != nil {
-		return 0
-	}
-	return s.low
+	return s.low, true
 }
 
 // room is what the prober knows, or else def.
@@ -81,14 +84,27 @@ func (m *mtuMeasurement) room(def int) int {
 	return def
 }
 
-// crosses asks for a size until it is answered, a few times at most. An error
-// is as good as no answer: there is no route yet, or the size is too large.
-func (m *mtuMeasurement) crosses(ctx context.Context, way MTUWay, size int) bool {
-	for range mtuTries {
+// crosses says whether a size crosses. That there is no answer is the size's doing
+// only if there is one to control, before and after which it was tried: else the
+// other side may just have been away.
+func (m *mtuMeasurement) crosses(ctx context.Context, way MTUWay, size, control int) (crosses, sure bool) {
+	switch {
+	case m.try(ctx, way, size, mtuTries):
+		return true, true
+	case control == size || !m.try(ctx, way, control, mtuTries):
+		return false, false
+	}
+	return m.try(ctx, way, size, 1), true
+}
+
+// try asks for a size until it is answered, a few times at most. An error is as
+// good as no answer: there is no route yet, or the link does not take the size.
+func (m *mtuMeasurement) try(ctx context.Context, way MTUWay, size, times int) bool {
+	for range times {
 		sleep(ctx, m.answers.wait(time.Now()))
 		start := time.Now()
 		ok, err := m.prober.Crosses(ctx, way, size, m.within)
-		if err != nil {
+		if err != nil || ctx.Err() != nil {
 			return false
 		}
 		if ok {

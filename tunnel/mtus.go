@@ -243,7 +243,7 @@ func (m *mtus) measure(ctx context.Context, p *mtuPeer) {
 	m.mu.Unlock()
 	search := mtuMeasurement{prober: m.prober, endpoint: t.endpoint, answers: &p.answers,
 		rough: func(bytes int) { m.set(p, MTUStatus{Bytes: bytes, Measured: time.Now()}) }}
-	found := search.run(ctx, t.ways, current, t.most, raise)
+	found, whole := search.run(ctx, t.ways, current, t.most, raise)
 	if ctx.Err() != nil {
 		return
 	}
@@ -255,7 +255,7 @@ func (m *mtus) measure(ctx context.Context, p *mtuPeer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p.running, p.checked, p.base = false, time.Now(), p.sent
-	if raise || found < current {
+	if whole && (raise || found < current) {
 		p.searched = p.checked
 	}
 }

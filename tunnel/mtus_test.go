@@ -81,8 +81,26 @@ func TestMTUMeasurementIsExact(t *testing.T) {
 					t.Errorf("%d of %d for the meantime", mtu, takes)
 				}
 			}}
-			if got, want := m.run(t.Context(), make([]MTUWay, 1), current, most, true), takes/16*16; got != want {
-				t.Errorf("path %d, in use %d, most %d: got %d, want %d; asked %v", takes, current, most, got, want, f.tries)
+			if got, whole := m.run(t.Context(), make([]MTUWay, 1), current, most, true); got != takes/16*16 || !whole {
+				t.Errorf("path %d, in use %d, most %d: got %d, %v; asked %v", takes, current, most, got, whole, f.tries)
+			}
+		})
+	}
+}
+
+// That the other side was away for a while is not taken for the path's doing.
+func TestMTUMeasurementOutlivesOutages(t *testing.T) {
+	for outage := range 40 {
+		synctest.Test(t, func(t *testing.T) {
+			f := newPath(8940)
+			begin := time.Now().Add(time.Duration(outage%10) * 50 * time.Millisecond)
+			f.lose = func(int, int) bool {
+				since := time.Since(begin)
+				return since >= 0 && since < time.Duration(outage)*100*time.Millisecond
+			}
+			m := mtuMeasurement{prober: f, answers: &allowance{}, rough: func(int) {}}
+			if got, whole := m.run(t.Context(), make([]MTUWay, 1), SafeMTU, 8940, true); got != 8928 && whole && got != 0 {
+				t.Errorf("outage %d: got %d; asked %v", outage, got, f.tries)
 			}
 		})
 	}
@@ -99,7 +117,7 @@ func TestMTUMeasurementKnowsRoom(t *testing.T) {
 			}
 			return false
 		}
-		if got := m.run(t.Context(), make([]MTUWay, 1), SafeMTU, 1440, true); got != 1328 {
+		if got, _ := m.run(t.Context(), make([]MTUWay, 1), SafeMTU, 1440, true); got != 1328 {
 			t.Errorf("got %d", got)
 		}
 	})
@@ -274,7 +292,7 @@ func TestMTUMeasurementEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		m := mtuMeasurement{prober: newPath(0), answers: &allowance{}, rough: func(int) {}}
 		start := time.Now()
-		if got := m.run(ctx, make([]MTUWay, 2), 1440, 1440, true); got != 0 || time.Since(start) > 3*time.Second {
+		if got, _ := m.run(ctx, make([]MTUWay, 2), 1440, 1440, true); got != 0 || time.Since(start) > 3*time.Second {
 			t.Errorf("got %d after %s", got, time.Since(start))
 		}
 	})

@@ -34,7 +34,6 @@ type mtuSearch struct {
 	low, high int  // the largest that crosses is one of them or in between
 	known     bool // low was seen to cross
 	failed    bool // a size did not
-	silent    bool // not even SafeMTU did: there is no telling
 }
 
 // newMTUSearch returns a search that begins with the size in use. Without raise
@@ -54,8 +53,6 @@ func wholeMTU(bytes int) int { return max(SafeMTU, bytes/mtuUnit*mtuUnit) }
 // next returns the size to try next; zero: the search is over.
 func (s *mtuSearch) next() int {
 	switch {
-	case s.silent:
-		return 0
 	case !s.known:
 		return s.low
 	case s.low >= s.high:
@@ -79,18 +76,22 @@ func (s *mtuSearch) next() int {
 	return s.low + (units+1)/2*mtuUnit
 }
 
-// result takes down whether the size that next returned crosses.
-func (s *mtuSearch) result(size int, crosses bool) {
-	switch {
-	case crosses:
-		s.low, s.known = size, true
-	case !s.known && size == SafeMTU:
-		s.silent = true
-	case !s.known:
-		s.low, s.high, s.failed = SafeMTU, size-mtuUnit, true
-	default:
-		s.high, s.failed = size-mtuUnit, true
+// control returns a size that crosses if any does, for when another did not.
+func (s *mtuSearch) control() int {
+	if s.known {
+		return s.low
 	}
+	return SafeMTU
+}
+
+// result takes down whether the size that next returned crosses; the size that
+// control returned does.
+func (s *mtuSearch) result(size int, crosses bool) {
+	if crosses {
+		s.low, s.known = size, true
+		return
+	}
+	s.low, s.high, s.known, s.failed = s.control(), size-mtuUnit, true, true
 }
 
 // limit takes down that no more than most bytes can cross.

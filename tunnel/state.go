@@ -52,6 +52,7 @@ type Guard struct {
 	Ports []uint16     // what counts as SMTP
 	Own   []netip.Addr // our addresses that peers may reach through the link
 	Peers []netip.Addr // addresses whose SMTP is stopped anywhere but on the link
+	UDP   []uint16     // ports that our link sends from: its measuring packets are not to be fragmented
 
 	// Refused holds what the guard stopped. Observed only.
 	Refused map[netip.Addr]Refused

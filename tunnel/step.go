@@ -155,7 +155,7 @@ func (g Guard) words() string {
 		what string
 		list any
 		n    int
-	}{{"ports", g.Ports, len(g.Ports)}, {"peers", g.Peers, len(g.Peers)}, {"own", g.Own, len(g.Own)}} {
+	}{{"ports", g.Ports, len(g.Ports)}, {"peers", g.Peers, len(g.Peers)}, {"own", g.Own, len(g.Own)}, {"udp", g.UDP, len(g.UDP)}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %v", p.what, p.list))
 		}

@@ -76,7 +76,7 @@ func publicAddresses(ipv6 bool, f Facts) (all []netip.Addr) {
 }
 
 func wantGuard(c *peers.Config, own []netip.Addr, f Facts) Guard {
-	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own, Peers: slices.Clone(f.Held)}
+	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own, Peers: slices.Clone(f.Held), UDP: []uint16{c.Host.ListenPort}}
 	for _, p := range c.Peers {
 		if f.Bypass[p.PublicKey] {
 			continue

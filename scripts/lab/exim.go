@@ -33,7 +33,7 @@ var eximConf string
 const (
 	EximIPv4   = "dns_ipv4_lookup = *" // over IPv4 only; without it, IPv6 is tried first
 	EximUseDNS = "DNS = yes"           // MX records, and no /etc/hosts
-	EximNoTLS  = "TLS == :"            // no TLS as a client
+	EximNoTLS  = "NOTLS == *"          // no TLS as a client
 )
 
 // EximRoute sends all mail for others to a port of an address; on port 465 with TLS from the start.

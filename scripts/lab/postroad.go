@@ -50,6 +50,9 @@ type PeerStatus struct {
 	RefusedIn     uint64    `json:"refused_in_packets"`
 	RefusedOut    uint64    `json:"refused_out_packets"`
 	Connections   int       `json:"smtp_connections"`
+	MTU           int       `json:"mtu"`
+	MTUMeasured   time.Time `json:"mtu_measured"`
+	MTUSilent     bool      `json:"mtu_silent"`
 }
 
 // Postroad puts the postroad binary on a host and makes a key there.

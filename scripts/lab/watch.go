@@ -24,7 +24,7 @@ func (s *Standard) WatchClear(ctx context.Context, ports ...int) (*Watch, error)
 	filter := fmt.Sprintf("tcp and (%s) and (%s or host %s)", anyPort(ports), s.between(), canary)
 	w := &Watch{lab: s, port: ports[0]}
 	for _, site := range []*Site{s.Alpha, s.Bravo} {
-		c, err := s.Router.Capture(ctx, site.Link.RouterInterface, filter)
+		c, err := site.Link.Router.Capture(ctx, site.Link.RouterInterface, filter)
 		if err != nil {
 			return nil, fmt.Errorf("watching for clear mail: %w", err)
 		}

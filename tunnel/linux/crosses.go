@@ -20,6 +20,10 @@ import (
 // listens there.
 const probedPort = 2525
 
+// probeECN marks measuring packets, as ECT(1): nothing else of ours has it, and the
+// kernel's WireGuard copies it to the packets outside, where the guard sees it.
+const probeECN = 1
+
 var _ tunnel.Prober = (*Kernel)(nil)
 
 // Room implements tunnel.Prober.
@@ -65,14 +69,15 @@ func (k *Kernel) Crosses(ctx context.Context, way tunnel.MTUWay, size int, withi
 // they are: only the link's own MTU bounds them.
 func (k *Kernel) intoTunnel(network, _ string, c syscall.RawConn) (err error) {
 	controlErr := c.Control(func(fd uintptr) {
-		level, option, probe := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE
+		level, discover, probe, tos := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE, unix.IP_TOS
 		if network == "udp6" {
-			level, option, probe = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE
+			level, discover, probe, tos = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE, unix.IPV6_TCLASS
 		}
 		err = errors.Join(
 			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, tunnel.Mark),
 			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, int(k.link.Load())),
-			unix.SetsockoptInt(int(fd), level, option, probe))
+			unix.SetsockoptInt(int(fd), level, discover, probe),
+			unix.SetsockoptInt(int(fd), level, tos, probeECN))
 	})
 	return errors.Join(controlErr, err)
 }

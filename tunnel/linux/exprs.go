@@ -60,11 +60,35 @@ func tcpPort(e end) []expr.Any {
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2 * uint32(e), Len: 2})
 }
 
-// udp sport x, udp dport x
-func udpPort(e end, port uint16) []expr.Any {
+// udp dport x
+func udpTo(port uint16) []expr.Any {
 	return append(l4proto(unix.IPPROTO_UDP),
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2 * uint32(e), Len: 2},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		equal(binary.BigEndian.AppendUint16(nil, port)))
+}
+
+// udp sport
+func udpSource() []expr.Any {
+	return append(l4proto(unix.IPPROTO_UDP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 2})
+}
+
+// ip ecn ect1 (RFC 3168, section 5)
+func ect1() []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 1, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{3}, Xor: []byte{0}},
+		equal([]byte{probeECN}),
+	}
+}
+
+// ip frag-off set 0x4000, which is DF (RFC 791, section 3.1): nothing that is sent is a fragment yet
+func dontFragment() []expr.Any {
+	return []expr.Any{
+		&expr.Immediate{Register: 1, Data: []byte{0x40, 0}},
+		&expr.Payload{OperationType: expr.PayloadWrite, SourceRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 6, Len: 2,
+			CsumType: expr.CsumTypeInet, CsumOffset: 10},
+	}
 }
 
 // ip saddr, ip daddr (RFC 791, section 3.1)

@@ -10,6 +10,7 @@ import (
 // come in pairs: what would go out to a peer, and what claims to come from one.
 const (
 	setPorts = "ports"
+	setUDP   = "udp"
 	setOwn4  = "own4"
 	setOwn6  = "own6"
 	setOut4  = "out4"
@@ -54,7 +55,7 @@ func guardChains(link string) []chain {
 		)},
 		{"tracked", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle, join(
 			one("on the link: mark the connection", in(on), setCtMark()),
-			one("on the link: answer how large packets get through", in(on), udpPort(dst, probedPort), unreachable()),
+			one("on the link: answer how large packets get through", in(on), udpTo(probedPort), unreachable()),
 			each("on the link, or from ourselves", off, in, accept()),
 			icmpErrors("clear ICMP error about a connection on the link", drop()),
 		)},
@@ -74,6 +75,8 @@ func guardChains(link string) []chain {
 			one("on the link: mark the connection", out(on), setCtMark()),
 			one("on the link", out(on), accept()),
 			one("to ourselves", out(interfaces{"lo"}), accept()),
+			// The kernel's WireGuard lets routers fragment its packets, and copies ECN bits.
+			one("the link's measuring packets: whole or not at all", v4(), udpSource(), inSet(setUDP), ect1(), dontFragment()),
 			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, reject()),
 		)},
 		// The last look, at packets as they go on the wire; reject is not allowed here.

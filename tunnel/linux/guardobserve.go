@@ -109,6 +109,10 @@ func fillGuard(g *tunnel.Guard, found map[string][]nftables.SetElement) bool {
 		g.Ports = append(g.Ports, binary.BigEndian.Uint16(e.Key))
 	}
 	slices.Sort(g.Ports)
+	for _, e := range found[setUDP] {
+		g.UDP = append(g.UDP, binary.BigEndian.Uint16(e.Key))
+	}
+	slices.Sort(g.UDP)
 	g.Own = append(elementAddrs(found[setOwn4]), elementAddrs(found[setOwn6])...)
 	slices.SortFunc(g.Own, netip.Addr.Compare)
 	// Only an address that is stopped both ways is guarded.

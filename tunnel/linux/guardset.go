@@ -30,6 +30,7 @@ func guardSets(g tunnel.Guard) []guardSet {
 	own4, own6 := addrKeys(g.Own)
 	return []guardSet{
 		{setPorts, nftables.TypeInetService, false, portKeys(g.Ports)},
+		{setUDP, nftables.TypeInetService, false, portKeys(g.UDP)},
 		{setOwn4, nftables.TypeIPAddr, false, own4},
 		{setOwn6, nftables.TypeIP6Addr, false, own6},
 		{setOut4, nftables.TypeIPAddr, true, peers4},

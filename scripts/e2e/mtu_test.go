@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postroad/scripts/lab"
+)
+
+// A longRoad is a road with a wire in its middle that takes less than both ends
+// see, between routers that say nothing of it and pass no fragments.
+type longRoad struct {
+	*road
+	middle  *lab.Link
+	postfix *lab.Postfix // alpha's
+	exim    *lab.Exim    // bravo's
+	mails   int
+}
+
+// silent has a router drop what would tell of the path's size, and fragments.
+const silent = `table inet silent {
+	counter fragments { }
+	chain tell {
+		type filter hook output priority 0
+		icmp type destination-unreachable icmp code frag-needed drop
+		icmpv6 type packet-too-big drop
+	}
+	chain pass {
+		type filter hook forward priority 0
+		icmp type destination-unreachable icmp code frag-needed drop
+		icmpv6 type packet-too-big drop
+		ip frag-off & 0x3fff != 0 counter name fragments drop
+		exthdr frag exists counter name fragments drop
+	}
+}
+`
+
+// newLongRoad boots one whose tunnel runs over a family, with no daemon yet.
+func newLongRoad(t *testing.T, v6 bool) (context.Context, *longRoad) {
+	t.Helper()
+	ctx, l := newLab(t)
+	r := &longRoad{road: &road{Standard: l}}
+	var err error
+	r.middle, err = l.Lengthen(ctx, l.Bravo)
+	must(t, err)
+	for _, w := range []*lab.Link{l.Alpha.Link, l.Bravo.Link} {
+		must(t, w.SetMTU(ctx, 9000))
+		run(ctx, t, w.Router, "sh", "-c", "nft -f - <<'X'\n"+silent+"X")
+	}
+	r.alpha, err = l.Alpha.Postroad(ctx, binary)
+	must(t, err)
+	r.bravo, err = l.Bravo.Postroad(ctx, binary)
+	must(t, err)
+	endpoint := func(s *lab.Site) string {
+		return fmt.Sprintf("endpoint = %q\n", netip.AddrPortFrom(s.Addr(v6), lab.TunnelPort))
+	}
+	must(t, r.alpha.Write("[host]\n", r.bravo.Block(endpoint(l.Bravo))))
+	must(t, r.bravo.Write("[host]\n", r.alpha.Block(endpoint(l.Alpha))))
+	t.Cleanup(func() {
+		for _, p := range []*lab.Postroad{r.alpha, r.bravo} {
+			if t.Failed() && p.Proc != nil {
+				t.Logf("%s:\n%s", p.Site.Name, p.Output())
+			}
+		}
+	})
+	r.postfix = postfix(ctx, t, l.Alpha, "message_size_limit = 0", "smtp_tls_security_level = none")
+	r.exim, err = l.Bravo.Exim(ctx, lab.EximNoTLS)
+	must(t, err)
+	return ctx, r
+}
+
+// restart starts both daemons anew: none of them knows anything of the path.
+func (r *longRoad) restart(ctx context.Context, t *testing.T) {
+	t.Helper()
+	for _, p := range []*lab.Postroad{r.alpha, r.bravo} {
+		if p.Proc != nil {
+			must(t, p.Stop(ctx, unix.SIGTERM))
+		}
+		must(t, p.Start(ctx))
+	}
+}
+
+// mail sends large mail from alpha to bravo and back, over a family inside the
+// tunnel. The function it returns waits until all of it is there.
+func (r *longRoad) mail(ctx context.Context, t *testing.T, v6 bool, size int) (arrives func()) {
+	t.Helper()
+	r.mails++
+	end := fmt.Sprintf("end-of-mail-%d", r.mails)
+	body := largeBody(size) + end
+	must(t, r.postfix.Set(ctx, route(r.Bravo, v6, 25)...))
+	must(t, r.exim.Set(ctx, lab.EximNoTLS, lab.EximRoute(r.Alpha.Addr(v6).String(), 25)))
+	_, err := r.postfix.Send(ctx, "alice@alpha.example", "bob@bravo.example", end, body)
+	must(t, err)
+	_, err = r.exim.Send(ctx, "bob@bravo.example", "alice@alpha.example", end, body)
+	must(t, err)
+	return func() {
+		t.Helper()
+		for user, s := range map[string]lab.MailServer{"bob": r.exim, "alice": r.postfix} {
+			_, err := s.WaitMail(ctx, user, "\n"+end)
+			must(t, err)
+		}
+	}
+}
+
+// wantMTU waits until both sides have found what gets through.
+func (r *longRoad) wantMTU(ctx context.Context, t *testing.T, want int) {
+	t.Helper()
+	for p, peer := range map[*lab.Postroad]string{r.alpha: r.Bravo.Name, r.bravo: r.Alpha.Name} {
+		must(t, lab.Eventually(ctx, 40*time.Second, fmt.Sprintf("%d bytes on %s", want, p.Site.Name), func() error {
+			s, err := p.Peer(ctx, peer)
+			if err == nil && (s.MTU != want || s.MTUMeasured.IsZero()) {
+				err = fmt.Errorf("it is %d, measured %s, silent %v", s.MTU, s.MTUMeasured, s.MTUSilent)
+			}
+			return err
+		}))
+	}
+}
+
+// fragments counts those that routers were to pass on.
+func (r *longRoad) fragments(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	var all []string
+	for _, h := range []*lab.Host{r.Router, r.middle.Host} {
+		out := run(ctx, t, h, "nft", "list", "counter", "inet", "silent", "fragments")
+		_, packets, found := strings.Cut(out, "packets ")
+		if !found {
+			t.Fatal(out)
+		}
+		all = append(all, strings.Fields(packets)[0])
+	}
+	return strings.Join(all, " ")
+}
+
+// Large mail gets through paths of every size from the first moment, although no
+// router says what it takes; both sides find the size that fits, nothing larger
+// is sent, and a path that shrinks under a mail does not keep it.
+func TestPathMTU(t *testing.T) {
+	for _, outer := range []struct {
+		v6   bool
+		fits map[int]int // path to what fits inside
+	}{
+		{false, map[int]int{1280: 1216, 1400: 1328, 1492: 1424, 9000: 8928}},
+		{true, map[int]int{1280: 1200, 1400: 1312, 1492: 1408, 9000: 8912}},
+	} {
+		t.Run(fmt.Sprintf("outer v6=%v", outer.v6), func(t *testing.T) {
+			t.Parallel()
+			ctx, r := newLongRoad(t, outer.v6)
+			none := watch(ctx, t, r.Standard)
+			for _, path := range []int{1280, 1492, 9000} {
+				must(t, r.middle.SetMTU(ctx, path))
+				r.restart(ctx, t)
+				for _, v6 := range []bool{false, true} {
+					r.mail(ctx, t, v6, 2<<20)()
+				}
+				r.wantMTU(ctx, t, outer.fits[path])
+				r.mail(ctx, t, outer.v6, 2<<20)()
+			}
+			if n := r.fragments(ctx, t); n != "0 0" {
+				t.Errorf("%s packets of the tunnels were fragmented", n)
+			}
+			const size = 4 << 20
+			run(ctx, t, r.Router, "nft", "add rule inet silent pass limit rate over 1 mbytes/second burst 200 kbytes drop")
+			begin := sealedBytes(ctx, t, r.road)
+			arrive := r.mail(ctx, t, outer.v6, size)
+			must(t, more(ctx, r.road, begin+300<<10, 10*time.Second))
+			must(t, r.middle.SetMTU(ctx, 1400))
+			if sealedBytes(ctx, t, r.road) > begin+size {
+				t.Error("the mail was through before the path shrank")
+			}
+			run(ctx, t, r.Router, "nft", "delete chain inet silent pass")
+			arrive()
+			r.wantMTU(ctx, t, outer.fits[1400])
+			none()
+		})
+	}
+}
