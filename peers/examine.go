@@ -23,12 +23,14 @@ type RemarkKind string
 
 // The kinds of remarks.
 const (
-	NameNotFound   RemarkKind = "name-not-found"  // the peer's name has no address
-	NameElsewhere  RemarkKind = "name-elsewhere"  // the peer's name has none of its addresses
-	NameHasMore    RemarkKind = "name-has-more"   // the peer's name has an address that the file does not give: mail to it goes in clear
-	NotMX          RemarkKind = "not-mx"          // the peer takes no mail for a domain that it says
-	MXUnprotected  RemarkKind = "mx-unprotected"  // an MX host of the domain has an address that is no peer's: mail to it goes in clear
-	DNSUnavailable RemarkKind = "dns-unavailable" // DNS did not answer: nothing is known
+	NameNotFound   RemarkKind = "name-not-found"   // the peer's name has no address
+	NameElsewhere  RemarkKind = "name-elsewhere"   // the peer's name has none of its addresses
+	NameHasMore    RemarkKind = "name-has-more"    // the peer's name has an address that the file does not give: mail to it goes in clear
+	NotMX          RemarkKind = "not-mx"           // the peer takes no mail for a domain that it says
+	MXUnprotected  RemarkKind = "mx-unprotected"   // an MX host of the domain has an address that is no peer's: mail to it goes in clear
+	MXFirst        RemarkKind = "mx-first"         // the same, and no protected one is preferred to it: mail normally goes in clear
+	MXNotLookedAt  RemarkKind = "mx-not-looked-at" // the domain has more MX hosts or addresses than are looked at
+	DNSUnavailable RemarkKind = "dns-unavailable"  // DNS did not answer: nothing is known
 
 	// Those of the names in a peer's addresses and endpoint.
 	NameUnresolved RemarkKind = "name-unresolved" // no address of the name was ever known
@@ -85,10 +87,10 @@ func (e *examiner) remark(kind RemarkKind, format string, args ...any) {
 // name compares the addresses of the peer's name with the peer's.
 func (e *examiner) name() {
 	name := e.peer.Name
-	addrs, ok := e.addresses(name)
+	addrs, err := e.addresses(name)
 	more := slices.DeleteFunc(slices.Clone(addrs), e.isKnown)
 	switch {
-	case !ok:
+	case err != nil:
 	case len(addrs) == 0:
 		e.remark(NameNotFound, "DNS knows no address of %s: is the name spelt right?", name)
 	case !slices.ContainsFunc(addrs, e.isPeers):
@@ -101,56 +103,69 @@ func (e *examiner) name() {
 
 // domain compares where a domain's mail goes with the peer.
 func (e *examiner) domain(domain string) {
-	hosts, ok := e.exchangers(domain)
-	led := !ok // whether mail for the domain can reach the peer; true where it is not known
-	for _, host := range hosts {
-		addrs, ok := e.addresses(host)
-		led = led || !ok || slices.ContainsFunc(addrs, e.isPeers)
-		if past := slices.DeleteFunc(addrs, e.isKnown); len(past) > 0 {
-			e.remark(MXUnprotected, "mail for %s also goes to its MX host %s (%s), which is no peer: what goes there goes IN CLEAR",
-				domain, host, joined(past))
+	d := e.delivery(domain)
+	led := d.Err != nil // whether mail for the domain can reach the peer; true where it is not known
+	var hosts []string
+	for _, x := range d.Hosts {
+		hosts = append(hosts, x.Host)
+		led = led || x.unknown() || slices.ContainsFunc(x.Addresses, e.isPeers)
+	}
+	for _, open := range d.Open(e.isKnown) {
+		kind := MXUnprotected
+		if open.First {
+			kind = MXFirst
 		}
+		e.remark(kind, "%s", open.Sentence(domain))
+	}
+	if more := d.Overflow(); more != "" {
+		e.remark(MXNotLookedAt, "%s has %s than are looked at", domain, more)
 	}
 	if !led {
 		e.remark(NotMX, "%s takes no mail for %s: none of its MX hosts (%s) has an address of the peer", e.peer.Name, domain, orNone(hosts))
 	}
 }
 
-// exchangers returns the hosts that take a domain's mail, RFC 5321 section 5.1:
-// those of its MX records, or where it has none itself. A domain that takes no
-// mail, RFC 7505, has none. If ok is false DNS did not say.
-func (e *examiner) exchangers(domain string) (hosts []string, ok bool) {
+// delivery looks up where a domain's mail goes: to the hosts of its MX records,
+// or where it has none to itself (RFC 5321, section 5.1). A domain that takes no
+// mail, RFC 7505, has none.
+func (e *examiner) delivery(domain string) (d Delivery) {
 	records, err := e.r.LookupMX(e.ctx, rooted(domain))
 	switch {
 	case len(records) > 0: // with an error, too: that is about other records
 	case notFound(err) || err == nil:
-		return []string{domain}, true
+		records = []*net.MX{{Host: domain}}
 	default:
 		e.remark(DNSUnavailable, "asking DNS for the MX of %s: %v", domain, err)
-		return nil, false
+		return Delivery{Err: err}
 	}
 	for _, mx := range records {
-		if host := strings.TrimSuffix(mx.Host, "."); host != "" {
-			hosts = append(hosts, host)
+		host := strings.ToLower(strings.TrimSuffix(mx.Host, "."))
+		switch {
+		case host == "":
+		case len(d.Hosts) == MaxExchangers:
+			d.More++
+		default:
+			addrs, err := e.addresses(host)
+			d.Hosts = append(d.Hosts, NewExchanger(host, mx.Pref, Found{Addrs: addrs, NoIPv4: err, NoIPv6: err}))
 		}
 	}
-	return hosts, true
+	return d
 }
 
-// addresses returns those of a name, of which there may be none. If ok is false
+// addresses returns those of a name, of which there may be none. With an error
 // DNS did not say.
-func (e *examiner) addresses(name string) (addrs []netip.Addr, ok bool) {
+func (e *examiner) addresses(name string) ([]netip.Addr, error) {
 	addrs, err := e.r.LookupNetIP(e.ctx, "ip", rooted(name))
 	if err != nil && !notFound(err) {
 		e.remark(DNSUnavailable, "asking DNS for the addresses of %s: %v", name, err)
-		return nil, false
+		return nil, err
 	}
 	all := make([]netip.Addr, len(addrs))
 	for i, a := range addrs {
 		all[i] = a.Unmap().WithZone("")
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
-	return slices.Compact(all), true
+	return slices.Compact(all), nil
 }
 
 func (e *examiner) isPeers(a netip.Addr) bool { return slices.Contains(e.peer.Addresses, a) }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // A zone is a resolver that knows what it is given, by absolute name. A name
-// with the address or MX "fails" gets no answer.
+// with the address or MX "fails" gets no answer. After an MX there may be its
+// preference.
 type zone struct {
 	addrs map[string][]string
 	mx    map[string][]string
@@ -31,7 +34,9 @@ func (z zone) LookupMX(_ context.Context, name string) (all []*net.MX, err error
 		if s == "fails" {
 			return all, errors.New("i/o timeout")
 		}
-		all = append(all, &net.MX{Host: s})
+		host, pref, _ := strings.Cut(s, " ")
+		n, _ := strconv.Atoi(pref)
+		all = append(all, &net.MX{Host: host, Pref: uint16(n)})
 	}
 	return all, absent(len(all), name)
 }
@@ -68,7 +73,13 @@ func TestExamine(t *testing.T) {
 		{"MX not known", zone{at(mx, "203.0.113.5"), at(domain, "fails")}, []RemarkKind{DNSUnavailable}, "i/o timeout"},
 		{"MX in part", zone{at(mx, "203.0.113.5"), at(domain, mx, domain, "fails")}, nil, ""},
 		{"MX host not known", zone{at(mx, "203.0.113.5", other, "fails"), at(domain, other)}, []RemarkKind{DNSUnavailable}, "mx2.partner.example"},
-		{"another MX", zone{at(mx, "203.0.113.5", other, "203.0.113.77"), at(domain, mx, domain, other)}, []RemarkKind{MXUnprotected}, "203.0.113.77"},
+		{"another MX", zone{at(mx, "203.0.113.5", other, "203.0.113.77"), at(domain, mx+" 10", domain, other+" 20")}, []RemarkKind{MXUnprotected},
+			"mail for partner.example can go to mx2.partner.example in clear (preference 20, 203.0.113.77)"},
+		{"another MX that is as good", zone{at(mx, "203.0.113.5", other, "203.0.113.77"), at(domain, mx+" 10", domain, other+" 10")}, []RemarkKind{MXFirst},
+			"mail for partner.example normally goes to mx2.partner.example IN CLEAR (preference 10, 203.0.113.77)"},
+		{"a better MX", zone{at(mx, "203.0.113.5", other, "203.0.113.77"), at(domain, other+" 5", domain, mx+" 10")}, []RemarkKind{MXFirst}, "normally goes"},
+		{"too many MX", zone{at(mx, "203.0.113.5"), at(append([]string{domain, mx + " 1"}, slices.Repeat([]string{domain, other + " 5"}, 24)...)...)},
+			[]RemarkKind{MXNotLookedAt}, "partner.example has 5 more MX hosts than are looked at"},
 		{"another MX with a peer's address", zone{at(mx, "203.0.113.5", other, "203.0.113.6"), at(domain, mx, domain, other)}, nil, ""},
 		{"this host is another MX", zone{at(mx, "203.0.113.5", other, "127.0.1.1"), at(domain, mx, domain, other)}, nil, ""},
 		{"only another MX", zone{at(mx, "203.0.113.5", other, "203.0.113.6"), at(domain, other)}, []RemarkKind{NotMX}, "(mx2.partner.example)"},

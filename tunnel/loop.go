@@ -75,6 +75,9 @@ type Loop struct {
 	// while a name is not known whose address they may be.
 	Closed []netip.Addr
 
+	// Delivery looks up where a domain's mail goes. Nil: domains are not watched.
+	Delivery func(ctx context.Context, domain string) peers.Delivery
+
 	// Remember keeps what is to be closed whatever becomes of the peers file; one
 	// that fails is tried again at the next pass. Nil: nothing is kept.
 	Remember func(peers.Selectors) error
@@ -112,6 +115,8 @@ type Loop struct {
 	told        string           // the words that Tell was given last
 	repoint     map[peers.PublicKey]bool
 	names       *names
+	domains     *domains
+	domainLog   domainLog
 	mtus        *mtus
 	settled     *State // what was in place after the last clean pass; nil: there was none
 	counters    Counters
@@ -129,6 +134,7 @@ func New(l Loop, c *peers.Config) *Loop {
 	l.tracker.log, l.counters, l.culprits = l.Log, newCounters(), &culprits{}
 	l.policies = policies{log: l.Log, store: l.Latches}
 	l.names = newNames(&l)
+	l.domains, l.domainLog.log = newDomains(l.Delivery, l.Poke), l.Log
 	l.mtus = newMTUs(l.Prober, l.Log, l.Poke)
 	l.accept(c)
 	return &l
@@ -141,6 +147,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.watch(ctx) })
 	g.Go(func() error { return l.names.run(ctx) })
+	g.Go(func() error { return l.domains.run(ctx) })
 	g.Go(func() error { return l.mtus.run(ctx) })
 	g.Go(func() error { return l.work(ctx) })
 	if err := g.Wait(); !errors.Is(err, errDown) {

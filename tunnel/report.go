@@ -79,7 +79,7 @@ func (l *Loop) report(ctx context.Context) (Report, error) {
 // status is what there is to say but for what only a look at the link can tell.
 func (l *Loop) status(judged []PeerStatus) Status {
 	h := l.config.Host
-	s := Status{Host: h.Name, PublicKey: h.PrivateKey.Public(), Link: h.Link, ListenPort: h.ListenPort, File: l.file, Peers: judged}
+	s := Status{Host: h.Name, PublicKey: h.PrivateKey.Public(), Link: h.Link, ListenPort: h.ListenPort, File: l.file, Peers: judged, Domains: l.judgeDomains()}
 	if err := errors.Join(l.problem, l.forgets, l.policies.problem(), l.names.failure(), l.unexposed); err != nil {
 		s.Problem = err.Error()
 	}

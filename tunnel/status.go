@@ -20,6 +20,7 @@ type Status struct {
 	Problem    string          `json:"problem,omitempty"`                // why the last pass failed
 	Uncounted  string          `json:"smtp_connections_error,omitempty"` // why SMTP connections could not be counted
 	Peers      []PeerStatus    `json:"peers"`
+	Domains    []DomainStatus  `json:"domains,omitempty"` // of the peers, in the order of the file
 }
 
 // A FileStatus says whether the peers file on disk is the one in force.
@@ -58,8 +59,13 @@ func (s *Status) count(state PeerState) (n int) {
 	return n
 }
 
-// Summary says in a sentence or two whether mail is protected.
+// Summary says in a sentence or two whether mail is protected, and which can go
+// where no peer is.
 func (s *Status) Summary() string {
+	return But(s.summary(), s.OpenDomains(""))
+}
+
+func (s *Status) summary() string {
 	switch {
 	case !s.Closed():
 		return "SMTP with some peers can flow IN CLEAR: " + s.amiss(unprotected)

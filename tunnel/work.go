@@ -40,7 +40,7 @@ func (l *Loop) work(ctx context.Context) error {
 		case <-due.C:
 			steps, err := l.pass(ctx)
 			now := time.Now()
-			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now), l.mtus.due(now)))
+			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now), l.mtus.due(now), l.domainLog.due(now)))
 		}
 	}
 }
@@ -96,6 +96,7 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		now := time.Now()
 		l.tracker.update(l.judge(have, want, now), now)
 		l.logRemarks(now)
+		l.domainLog.update(l.judgeDomains(), now)
 		err = l.callUnheard(ctx, have.Link.Up, want, now)
 	}
 	l.logSteps(done, why) // last: by now the watcher has heard who it was
@@ -224,6 +225,7 @@ func (l *Loop) accept(c *peers.Config) {
 	l.config, l.kept = c, nil
 	l.file = FileStatus{InForce: true, Loaded: time.Now()}
 	l.names.want(c)
+	l.domains.want(c.Peers)
 }
 
 // reject remembers why the file on disk is not in force.

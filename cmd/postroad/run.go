@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postroad/peers"
+	"postroad/peers/lookup"
 	"postroad/tunnel"
 	"postroad/tunnel/control"
 	"postroad/tunnel/linux"
@@ -146,6 +147,7 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 		Answers:     answers,
 		SaveAnswers: func(a peers.Answers) error { return a.Save(o.answersFile()) },
 		Closed:      closed.Addresses,
+		Delivery:    lookup.System().Delivery,
 
 		Remember: func(s peers.Selectors) error { return s.Save(o.selectors) },
 		Latches:  o.latches(),

@@ -30,6 +30,9 @@ SINCE and HANDSHAKE are how long ago: m minutes, h hours, d days. SMTP is how ma
 REFUSED counts packets of clear SMTP that were not let out or in. IN CLEAR, if there is any, is how long the peer was in
 the state clear since the daemon started.
 
+Below the peers there is a line for each MX host of the peers' domains that is no peer: mail for the domain can go
+there in clear; and for each domain of which DNS does not say where its mail goes. They do not count for the exit status.
+
 The exit status is 0 if it flows, or would, through the tunnel with every peer (or with PEER), the peers file on
 disk is in force and nothing else is amiss; 1 if not, or if no daemon answers; 2 if there is no such PEER.
 
@@ -63,6 +66,13 @@ const jsonHelp = `  running      bool; whether a daemon answered. If not, there 
     mtu        bytes of the largest packet in the tunnel to the peer, IP header included; absent: there is no way to it
     mtu_measured  when that size was last seen to get through; absent: it was not, as it is set in the peers file,
                or the peer has not answered yet;  mtu_silent  bool; the peer does not answer: 1200 always fits
+  domains      list, in the order of the file, of what the peers' domains say; absent: they have none:
+    domain     its name;  peers  list of the names of those that say to take its mail
+    unprotected_mx  list of the MX hosts to which its mail can go in clear, the preferred ones first: host, preference,
+               addresses (those of it that are no peer's), first (bool; whether mail normally goes there)
+    not_looked_at   what it has more than is looked at, a text; absent: nothing
+    looked_up  time at which DNS last said all of it; absent: never
+    failing_since, error  since when DNS does not, and why, what was known being kept; absent: it does
 Times are RFC 3339. Counters begin at 0 again when link or guard is made anew.`
 
 func statusCommand(o *options) *cobra.Command {
@@ -115,7 +125,7 @@ func only(all []tunnel.PeerStatus, args []string) ([]tunnel.PeerStatus, error) {
 func printStatus(w io.Writer, s *tunnel.Status, one, asJSON bool, screen show.Screen) error {
 	switch {
 	case asJSON && one:
-		return printJSON(w, report{Running: true, Well: s.Well(), Summary: show.PeerSentence(s.Peers[0]), Status: s})
+		return printJSON(w, report{Running: true, Well: s.Well(), Summary: show.PeerWords(s, s.Peers[0]), Status: s})
 	case asJSON:
 		return printJSON(w, report{Running: true, Well: s.Well(), Summary: s.Summary(), Status: s})
 	case one:

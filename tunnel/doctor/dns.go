@@ -27,6 +27,8 @@ var (
 	}
 	mxRemarks = map[peers.RemarkKind]verdict{
 		peers.MXUnprotected: {Warning, 56, 56, "add that host as a peer, or know that mail to it goes in clear"},
+		peers.MXFirst:       {Problem, 58, 58, "ask its operator which host takes its mail, and add that one as a peer: until then mail goes in clear"},
+		peers.MXNotLookedAt: {Note, 20, 20, "ask its operator whether all of them are peers"},
 		peers.NotMX:         {Warning, 55, 55, "ask its operator for a new card"},
 	}
 	dnsRemarks = map[peers.RemarkKind]verdict{

@@ -50,6 +50,9 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 		return
 	}
 	s.loop(r)
+	for _, d := range r.Status.Domains {
+		s.domain(d)
+	}
 	if err != nil {
 		return
 	}

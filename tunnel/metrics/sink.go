@@ -81,6 +81,13 @@ func (s sink) remarks(p tunnel.PeerStatus) {
 	}
 }
 
+func (s sink) domain(d tunnel.DomainStatus) {
+	s.gauge(domainOpen, float64(len(d.Open)), d.Domain)
+	s.gauge(domainFirst, number(d.First()), d.Domain)
+	s.gauge(domainFailing, number(d.Error != ""), d.Domain)
+	s.moment(domainLooked, d.Looked, d.Domain)
+}
+
 func number(b bool) float64 {
 	if b {
 		return 1

@@ -114,7 +114,7 @@ func (s Screen) Sentence(status *tunnel.Status, words string) string {
 	switch {
 	case !status.Closed():
 		return s.Paint(Danger, words)
-	case !status.Well():
+	case !status.Well(), status.OpenDomains("") != "":
 		return s.Paint(Warn, words)
 	case len(status.Peers) == 0:
 		return words

@@ -19,6 +19,9 @@ func Status(w io.Writer, s *tunnel.Status, now time.Time, screen Screen) error {
 		b.WriteString("\n" + peerTable(s, now, screen))
 	}
 	b.WriteString(dns(s, screen))
+	if lines := domainLines(s, "", now, screen); lines != "" {
+		b.WriteString("\n" + lines)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -40,7 +43,7 @@ func dns(s *tunnel.Status, screen Screen) string {
 // Peer writes all there is to say about the first peer of s.
 func Peer(w io.Writer, s *tunnel.Status, now time.Time, screen Screen) error {
 	p := s.Peers[0]
-	_, err := io.WriteString(w, head(s, PeerSentence(p), now, screen)+"\n"+details(s, p, now, screen))
+	_, err := io.WriteString(w, head(s, PeerWords(s, p), now, screen)+"\n"+details(s, p, now, screen)+domainLines(s, p.Name, now, screen))
 	return err
 }
 

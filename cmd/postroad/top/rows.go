@@ -112,7 +112,7 @@ func (m Model) detail() []string {
 	if p.ClearSeconds > 0 {
 		facts = append(facts, "in clear "+show.InClear(p.PeerStatus))
 	}
-	sentence, style := show.Clean(show.PeerSentence(p.PeerStatus)), show.StateStyle(p.PeerStatus)
+	sentence, style := show.Clean(show.PeerWords(m.status, p.PeerStatus)), show.StateStyle(p.PeerStatus)
 	if m.err != nil {
 		sentence, style = "Last seen: "+sentence, show.Dim
 	}
