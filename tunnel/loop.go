@@ -41,6 +41,7 @@ const (
 	interval      = 30 * time.Second       // looks without being woken
 	shortInterval = 5 * time.Second        // the same while a peer does not answer
 	soon          = time.Second            // the same right after something was done
+	openInterval  = 2 * time.Second        // the same while the answer of a peer in clear moves its mail into the tunnel
 	minGap        = 5 * time.Millisecond   // between two passes
 	maxGap        = 250 * time.Millisecond // between two passes under a storm of events
 	callInterval  = 90 * time.Second       // between calls to a peer that does not answer: REKEY_ATTEMPT_TIME, when WireGuard gives up

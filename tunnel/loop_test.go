@@ -319,12 +319,12 @@ func TestPaceUnderStorm(t *testing.T) {
 	now, passes := time.Unix(0, 0), 0
 	for end := now.Add(10 * time.Second); now.Before(end); passes++ {
 		now = now.Add(p.poked(now))
-		p.passed(now, 0, nil, false)
+		p.passed(now, 0, nil, interval)
 	}
 	if passes > 60 {
 		t.Errorf("%d passes in 10 s of idle events", passes)
 	}
-	p.passed(now, 3, nil, false)
+	p.passed(now, 3, nil, interval)
 	if wait := p.poked(now); wait > minGap {
 		t.Errorf("after a repair the next one waits %s", wait)
 	}

@@ -40,7 +40,8 @@ func (l *Loop) work(ctx context.Context) error {
 		case <-due.C:
 			steps, err := l.pass(ctx)
 			now := time.Now()
-			due.Reset(min(p.passed(now, steps, err, l.unsettled()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now), l.mtus.due(now), l.domainLog.due(now)))
+			due.Reset(min(p.passed(now, steps, err, l.patience()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now),
+				l.mtus.due(now), l.domainLog.due(now)))
 		}
 	}
 }
@@ -177,15 +178,19 @@ func (l *Loop) repointed(want State) {
 	}
 }
 
-// unsettled says whether a peer is about to change its state: WireGuard sends
-// no event when a peer answers, so one has to look.
-func (l *Loop) unsettled() bool {
+// patience is how long to wait for the next look. WireGuard sends no event when a
+// peer answers: while one is about to, one has to look.
+func (l *Loop) patience() time.Duration {
+	wait := interval
 	for _, m := range l.tracker.peers {
-		if m.state == Waiting || m.state == Blocked || m.state == Clear {
-			return true
+		switch m.state {
+		case Clear:
+			return openInterval
+		case Waiting, Blocked:
+			wait = shortInterval
 		}
 	}
-	return false
+	return wait
 }
 
 // do does the steps in order. After one that fails it does only those that
@@ -278,9 +283,10 @@ func (p *pace) poked(now time.Time) time.Duration {
 	return max(0, p.last.Add(p.gap).Sub(now))
 }
 
-// passed returns how long to wait for the next pass if nothing happens. Passes
-// that find nothing to do space themselves out, those that repair do not.
-func (p *pace) passed(now time.Time, steps int, err error, unsettled bool) time.Duration {
+// passed returns how long to wait for the next pass if nothing happens: as long as
+// patience says, but right after something was done, peers have just been greeted.
+// Passes that find nothing to do space themselves out, those that repair do not.
+func (p *pace) passed(now time.Time, steps int, err error, patience time.Duration) time.Duration {
 	if steps > 0 || now.Sub(p.last) > time.Second {
 		p.gap = 0
 	}
@@ -290,13 +296,10 @@ func (p *pace) passed(now time.Time, steps int, err error, unsettled bool) time.
 		p.backoff = min(max(2*p.backoff, minBackoff), maxBackoff)
 		p.gap = max(p.gap, minBackoff) // its own events must not wake it at once
 		return p.backoff
-	case unsettled:
+	case steps > 0 && patience < interval:
 		p.backoff = 0
-		if steps > 0 { // the peers have just been greeted
-			return soon
-		}
-		return shortInterval
+		return soon
 	}
 	p.backoff = 0
-	return interval
+	return patience
 }

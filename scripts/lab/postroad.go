@@ -53,6 +53,9 @@ type PeerStatus struct {
 	MTU           int       `json:"mtu"`
 	MTUMeasured   time.Time `json:"mtu_measured"`
 	MTUSilent     bool      `json:"mtu_silent"`
+	ByPolicy      bool      `json:"clear_by_policy"`
+	Latched       bool      `json:"latched"`
+	ClearSeconds  float64   `json:"clear_seconds"`
 }
 
 // Postroad puts the postroad binary on a host and makes a key there.
