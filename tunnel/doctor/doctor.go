@@ -27,7 +27,8 @@ type Finding struct {
 	What     string   `json:"what"`           // what is wrong, and how that is known
 	Do       string   `json:"do,omitempty"`   // what to do about it
 
-	weight int // how surely it is the cause, from 0 to 100; others that it explains come after it
+	eased  bool // a Problem by itself, but for the policy
+	weight int  // how surely it is the cause, from 0 to 100; others that it explains come after it
 }
 
 // A Check is one thing to look at.
@@ -64,7 +65,7 @@ const symptom = 5
 func withoutSymptoms(all []Finding) []Finding {
 	explained := map[string]bool{}
 	for _, f := range all {
-		explained[f.Peer] = explained[f.Peer] || f.Severity == Problem && f.weight > symptom
+		explained[f.Peer] = explained[f.Peer] || (f.Severity == Problem || f.eased) && f.weight > symptom
 	}
 	return slices.DeleteFunc(all, func(f Finding) bool { return f.weight <= symptom && (explained[f.Peer] || explained[""]) })
 }
@@ -90,7 +91,7 @@ func eachPeer(look func(*Evidence, *Peer) []Finding) func(*Evidence) []Finding {
 			for _, f := range look(e, p) {
 				f.Peer = p.Name
 				if f.Severity == Problem && e.byPolicy(p.Peer) {
-					f.Severity = Warning
+					f.Severity, f.eased = Warning, true
 				}
 				all = append(all, f)
 			}

@@ -124,7 +124,7 @@ func policy(e *Evidence, p *Peer) []Finding {
 	if p.Policy == peers.Prefer {
 		do += `; with policy = "latch" it then stays there`
 	}
-	return found(Warning, 90, fmt.Sprintf("SMTP with it flows IN CLEAR, as its policy %q says: it does not answer", p.Policy), do)
+	return found(Warning, 100, fmt.Sprintf("SMTP with it flows IN CLEAR, as its policy %q says: it does not answer", p.Policy), do)
 }
 
 // byPolicy says whether the SMTP of a peer of the file flows in clear on purpose.
