@@ -19,7 +19,7 @@ import (
 // A report is what `postroad doctor --json` says, as far as tests look at it.
 type report struct {
 	Well     bool
-	Findings []struct{ Check, Severity, Peer, What, Do string }
+	Findings []finding
 	Proofs   []struct {
 		Address, Greeting, Error string
 		Encrypted                int  `json:"encrypted_packets"`
@@ -27,6 +27,8 @@ type report struct {
 		Stopped                  bool `json:"stopped_past_tunnel"`
 	}
 }
+
+type finding struct{ Check, Severity, Peer, What, Do string }
 
 // examine runs the doctor on a host.
 func examine(ctx context.Context, p *lab.Postroad, words ...string) (r report, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestNeighboursVPNs(t *testing.T) {
 	full.quick(ctx, t, "up")
 	must(t, errors.Join(alpha.Start(ctx), bravo.Start(ctx)))
 	p := newPost(ctx, t, l)
-	none := watchSMTP(ctx, t, l)
+	none := watchSMTP(ctx, t, l, map[string]*lab.Host{"wg0": l.Charlie.Host})
 	mail := func(t *testing.T, v6 bool) {
 		t.Helper()
 		must(t, alpha.WaitState(ctx, l.Bravo.Name, "protected"))
@@ -111,13 +112,15 @@ func tailscale() string {
 }
 
 // watchSMTP looks for SMTP in clear wherever it could be: with any address on
-// alpha's wire and bravo's, and in the VPN.
-func watchSMTP(ctx context.Context, t *testing.T, l *lab.Standard) (none func()) {
+// alpha's wire and bravo's, and on interfaces elsewhere.
+func watchSMTP(ctx context.Context, t *testing.T, l *lab.Standard, elsewhere map[string]*lab.Host) (none func()) {
 	t.Helper()
 	onWires := watch(ctx, t, l)
 	const filter = "tcp and (port 25 or port 465 or port 587) and not host 203.0.113.25" // but for the canary
+	more := map[string]*lab.Host{l.Bravo.Link.RouterInterface: l.Router, l.Alpha.Link.RouterInterface: l.Router}
+	maps.Copy(more, elsewhere)
 	var all []*lab.Capture
-	for iface, host := range map[string]*lab.Host{l.Bravo.Link.RouterInterface: l.Router, l.Alpha.Link.RouterInterface: l.Router, "wg0": l.Charlie.Host} {
+	for iface, host := range more {
 		c, err := host.Capture(ctx, iface, filter)
 		must(t, err)
 		all = append(all, c)

@@ -151,19 +151,20 @@ const (
 // an attempt to get a packet past the tunnel to it, while the wire was watched.
 type Proof struct {
 	Addr      netip.Addr
-	Ports     []PortProof // in the order of the host's ports
-	Greeting  string      // the first line that the peer's MTA said; empty: none
-	Error     string      // why the session did not work; empty: it did
-	Kind      Failure     // of the error
-	Large     bool        // a full packet got through, and was answered
-	LargeDone bool        // that was tried
-	Past      string      // what stopped the packet past the tunnel
-	Escaped   bool        // nothing stopped it
-	PastOut   int         // packets that so got out
-	Encrypted int         // packets with the peer's endpoint, both ways, meanwhile
-	Clear     int         // packets of SMTP in clear with the address, both ways
-	Routed    bool        // the kernel's routes lead SMTP with the address into the link
-	Via       string      // where they lead it instead
+	Ports     []PortProof  // in the order of the host's ports
+	Greeting  string       // the first line that the peer's MTA said; empty: none
+	Error     string       // why the session did not work; empty: it did
+	Kind      Failure      // of the error
+	Large     bool         // a full packet got through, and was answered
+	LargeDone bool         // that was tried
+	Past      string       // what stopped the packet past the tunnel
+	Escaped   bool         // nothing stopped it
+	PastOut   int          // packets that so got out
+	Encrypted int          // packets with the peer's endpoint, both ways, meanwhile
+	Clear     int          // packets of SMTP in clear with the address, both ways
+	Routed    bool         // the kernel's routes lead SMTP with the address into the link
+	Via       string       // where they lead it instead
+	Unheard   []netip.Addr // those of our mail addresses that it does not answer to; empty if it answers to none
 }
 
 // A PortProof is what became of a connection to one of the ports.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -14,6 +15,7 @@ var proofChecks = []Check{
 	{"past-the-tunnel", "A packet sent past the tunnel is stopped.", eachPeer(pastTheTunnel)},
 	{"clear-in", "The peer does not send SMTP in clear.", eachPeer(clearIn)},
 	{"smtp", "An SMTP session with each address of the peer works.", eachPeer(smtp)},
+	{"sources", "The peer answers to all mail addresses of this host.", eachPeer(sources)},
 	{"ports", "The peer takes the same ports for SMTP as we do.", eachPeer(ports)},
 	{"mtu", "Full packets get through the tunnel.", eachPeer(mtu)},
 	{"mtu-unmeasured", "It is known how large packets to the peer can be.", eachPeer(unmeasured)},
@@ -61,7 +63,7 @@ func clearIn(e *Evidence, p *Peer) []Finding {
 // smtp tells of sessions that fail although the tunnel stands.
 func smtp(e *Evidence, p *Peer) (all []Finding) {
 	for _, proof := range p.Proofs {
-		if proof.Error == "" || !p.Answered || e.byPolicy(p.Peer) || e.Have.Link.Name == "" {
+		if proof.Error == "" || len(proof.Unheard) > 0 || !p.Answered || e.byPolicy(p.Peer) || e.Have.Link.Name == "" {
 			continue
 		}
 		all = append(all, smtpFails(e, p, proof)...)
@@ -87,6 +89,37 @@ func smtpFails(e *Evidence, p *Peer, proof Proof) []Finding {
 	}
 	return found(Problem, 80, fmt.Sprintf("the mail server at %s does not speak SMTP with us: %s", proof.Addr, proof.Error),
 		"ask its operator what the mail server's log says")
+}
+
+// sources tells of our addresses that the peer does not answer to, and does to
+// others. Its WireGuard drops what comes from addresses that it was not told of.
+func sources(e *Evidence, p *Peer) (all []Finding) {
+	var told []netip.Addr
+	for _, proof := range p.Proofs {
+		for _, a := range proof.Unheard {
+			if slices.Contains(told, a) {
+				continue
+			}
+			told = append(told, a)
+			severity, weight := Warning, 59
+			if proof.Error != "" || spokenFrom(e, a) {
+				severity, weight = Problem, 92
+			}
+			all = append(all, found(severity, weight, fmt.Sprintf("it does not answer to %s, one of this host's mail addresses: its file has other addresses for this host, and mail that leaves from there waits", a),
+				"have its operator add the address (`postroad card` has it), or take it out of host.addresses")...)
+		}
+	}
+	return all
+}
+
+// spokenFrom says whether a mail server is set to speak from an address.
+func spokenFrom(e *Evidence, a netip.Addr) bool {
+	for _, bounds := range e.Host.OutOf {
+		if slices.ContainsFunc(bounds, func(b Bound) bool { return b.Addr == a }) {
+			return true
+		}
+	}
+	return false
 }
 
 // ports: 25 works, and another gets no answer: who listens says yes or refuses,

@@ -228,6 +228,7 @@ func (x *Examiner) proof(ctx context.Context, e *doctor.Evidence, p *doctor.Peer
 	}
 	before := x.exchanged(p)
 	v.prove(ctx, proof)
+	v.proveSources(ctx, proof, e.Want.Guard.Own)
 	proof.Encrypted = x.exchanged(p) - before
 	path, ok := e.Facts.Paths[proof.Addr]
 	if !ok {

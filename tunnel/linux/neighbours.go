@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,20 @@ func mtaSources(ctx context.Context) map[string][]doctor.Bound {
 			all["Postfix"] = append(all["Postfix"], doctor.Bound{Setting: setting, Addr: a})
 		}
 	}
+	if len(all) == 0 {
+		for _, a := range onlyOnes(ask(ctx, "postconf", "-h", "inet_interfaces")) {
+			all["Postfix"] = append(all["Postfix"], doctor.Bound{Setting: "inet_interfaces", Addr: a})
+		}
+	}
 	return all
+}
+
+// onlyOnes returns the addresses that are the only ones of their family: from
+// such a one of those that it listens on, Postfix also speaks.
+func onlyOnes(listening []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(listening), func(a netip.Addr) bool {
+		return slices.ContainsFunc(listening, func(b netip.Addr) bool { return a != b && a.Is4() == b.Is4() })
+	})
 }
 
 // ask runs a program and returns the addresses among the words that it says;

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,10 +39,7 @@ const (
 // prove has an SMTP session with an address: EHLO, a full packet, QUIT. Only
 // where that works are the other ports tried.
 func (v prover) prove(ctx context.Context, p *doctor.Proof) {
-	first := v.ports[0]
-	if slices.Contains(v.ports, 25) {
-		first = 25
-	}
+	first := v.first()
 	p.Kind, p.Error = v.session(ctx, netip.AddrPortFrom(p.Addr, first), p)
 	for _, port := range v.ports {
 		kind := doctor.NotTried
@@ -49,14 +47,55 @@ func (v prover) prove(ctx context.Context, p *doctor.Proof) {
 		case port == first:
 			kind = p.Kind
 		case p.Error == "":
-			kind = v.connects(ctx, netip.AddrPortFrom(p.Addr, port))
+			kind = v.connects(ctx, netip.Addr{}, netip.AddrPortFrom(p.Addr, port))
 		}
 		p.Ports = append(p.Ports, doctor.PortProof{Port: port, Kind: kind})
 	}
 }
 
-func (v prover) connects(ctx context.Context, to netip.AddrPort) doctor.Failure {
-	c, err := v.dial(ctx, to)
+// first is the port that counts.
+func (v prover) first() uint16 {
+	if slices.Contains(v.ports, 25) {
+		return 25
+	}
+	return v.ports[0]
+}
+
+// maxSources is how many of our addresses are tried: each that is not answered
+// to takes its time.
+const maxSources = 16
+
+// proveSources connects to an address from each of our own of its family, to tell
+// those that are not answered to from those that are.
+func (v prover) proveSources(ctx context.Context, p *doctor.Proof, own []netip.Addr) {
+	own = slices.DeleteFunc(slices.Clone(own), func(a netip.Addr) bool { return a.Is4() != p.Addr.Is4() })
+	if len(own) < 2 || p.Error != "" && p.Kind != doctor.Silence {
+		return
+	}
+	own = own[:min(len(own), maxSources)]
+	kinds := make([]doctor.Failure, len(own))
+	var all sync.WaitGroup
+	for i, a := range own {
+		all.Go(func() { kinds[i] = v.connects(ctx, a, netip.AddrPortFrom(p.Addr, v.first())) })
+	}
+	all.Wait()
+	if !slices.Contains(kinds, doctor.Works) { // then it is not for the source
+		return
+	}
+	for i, a := range own {
+		if kinds[i] == doctor.Silence {
+			p.Unheard = append(p.Unheard, a)
+		}
+	}
+}
+
+// connects tries a connection, from one of our addresses or from the usual one.
+func (v prover) connects(ctx context.Context, from netip.Addr, to netip.AddrPort) doctor.Failure {
+	d := net.Dialer{Timeout: v.timeout}
+	if from.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	c, err := d.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return failure(err)
 	}
@@ -64,13 +103,9 @@ func (v prover) connects(ctx context.Context, to netip.AddrPort) doctor.Failure 
 	return doctor.Works
 }
 
-func (v prover) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	return (&net.Dialer{Timeout: v.timeout}).DialContext(ctx, "tcp", to.String())
-}
-
 // session returns how it failed; Works and "": it did not.
 func (v prover) session(ctx context.Context, to netip.AddrPort, p *doctor.Proof) (doctor.Failure, string) {
-	c, err := v.dial(ctx, to)
+	c, err := (&net.Dialer{Timeout: v.timeout}).DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return failure(err), cause(err)
 	}
