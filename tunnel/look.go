@@ -19,13 +19,12 @@ func (l *Loop) look(ctx context.Context) (have, want State, err error) {
 }
 
 func (l *Loop) observe(ctx context.Context) (State, Facts, error) {
-	endpoints := l.resolve()
-	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.resolved, endpoints)}
+	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.resolved, l.endpoints)}
 	have, facts, err := l.System.Observe(ctx, q)
 	if err == nil && l.ownIs(facts.Local) {
-		endpoints = l.resolve()
+		l.attribute()
 	}
-	facts.Endpoints, facts.Repoint, facts.Held = endpoints, l.repoint, l.held
+	facts.Endpoints, facts.Repoint, facts.Held = l.endpoints, l.repoint, l.held
 	if err == nil {
 		l.mtus.see(l.resolved, have, facts, time.Now())
 		facts.MTUs = l.mtus.known(l.resolved, have)

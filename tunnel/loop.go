@@ -101,6 +101,10 @@ type Loop struct {
 	config      *peers.Config             // as the file has it
 	resolved    *peers.Config             // with the addresses of its names
 	remarks     map[string][]peers.Remark // on those, by peers' names
+	asked       bool                      // all names that nothing is known of were asked for
+	answers     peers.Answers             // that count in this pass
+	lookups     map[string][]peers.Remark // what there is to say of them, by names
+	endpoints   map[string][]netip.Addr   // of endpoints' names
 	own         []netip.Addr              // this host's addresses, at the last look
 	held        []netip.Addr              // of Closed, what nobody is known to have
 	toldHeld    bool

@@ -68,7 +68,8 @@ func newNames(l *Loop) *names {
 		known: maps.Clone(known), lookups: map[string]*lookupState{}}
 }
 
-// want says which names to keep; what is known of others is forgotten.
+// want says which names to keep, and has them looked up; what is known of others is
+// forgotten.
 func (n *names) want(c *peers.Config) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -82,11 +83,11 @@ func (n *names) want(c *peers.Config) {
 		}
 	}
 	maps.DeleteFunc(n.lookups, func(name string, _ *lookupState) bool { _, wanted := n.private[name]; return !wanted })
-	for name, private := range n.private {
-		if s := n.lookups[name]; s == nil {
+	for name := range n.private {
+		if s := n.lookups[name]; s != nil {
+			s.due = time.Time{} // who reloads wants to know
+		} else {
 			n.lookups[name] = &lookupState{}
-		} else if private != before[name] {
-			s.due = time.Time{}
 		}
 	}
 	n.wake()

@@ -91,7 +91,7 @@ func startByName(t *testing.T, z *zone, c *peers.Config, known peers.Answers, cl
 	})
 }
 
-// until waits for the next lookup to be due, and what follows.
+// ttl waits for the next lookup to be due, and what follows.
 func ttl() {
 	time.Sleep(time.Minute + 2*lookupJitter)
 	settle()
@@ -102,6 +102,9 @@ func (r *rig) guards(t *testing.T, what string, want ...string) {
 	s := r.fake.look()
 	if got := texts(s.Guard.Peers); !slices.Equal(got, want) {
 		t.Errorf("%s: the guard has %v, want %v\n%s", what, got, want, r.log)
+	}
+	if strings.Contains(r.log.String(), "peer clear") {
+		t.Errorf("%s: something was taken for clear:\n%s", what, r.log)
 	}
 	for _, a := range s.Guard.Peers {
 		if !Closed(s, a, []uint16{25}) || !slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Dst == a && r.Unreachable }) {

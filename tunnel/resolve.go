@@ -13,33 +13,40 @@ import (
 // a server may say something else every time.
 const remarkGap = time.Minute
 
-// resolve works out whose addresses are which, and returns those of endpoints.
-func (l *Loop) resolve() map[string][]netip.Addr {
-	known, looked := l.names.answers()
-	l.resolved, l.remarks = peers.Resolve(l.config, known, l.own)
+// resolve takes up what DNS has said since. That is for the beginning of a pass:
+// what is judged later in it is what was wished.
+func (l *Loop) resolve() {
+	l.asked = l.names.settled(time.Now())
+	l.answers, l.lookups = l.names.answers()
+	l.attribute()
+}
+
+// attribute works out whose addresses are which.
+func (l *Loop) attribute() {
+	l.resolved, l.remarks = peers.Resolve(l.config, l.answers, l.own)
+	l.endpoints = l.config.Endpoints(l.answers, l.own)
 	for _, p := range l.config.Peers {
 		for _, name := range p.LookupNames() {
-			for _, r := range looked[name] {
+			for _, r := range l.lookups[name] {
 				if !slices.Contains(l.remarks[p.Name], r) {
 					l.remarks[p.Name] = append(l.remarks[p.Name], r)
 				}
 			}
 		}
 	}
-	l.hold(known)
-	return l.config.Endpoints(known, l.own)
+	l.hold()
 }
 
 // hold keeps closed what was so at the start, as far as it is nobody's, until all
 // names are known: it may be the address of one that is not.
-func (l *Loop) hold(known peers.Answers) {
+func (l *Loop) hold() {
 	l.held = nil
 	if len(l.Closed) == 0 {
 		return
 	}
 	unknown := false
 	for _, p := range l.config.Peers {
-		unknown = unknown || slices.ContainsFunc(p.Names, func(name string) bool { return len(known[name]) == 0 })
+		unknown = unknown || slices.ContainsFunc(p.Names, func(name string) bool { return len(l.answers[name]) == 0 })
 	}
 	if !unknown {
 		l.Closed = nil

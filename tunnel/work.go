@@ -65,7 +65,7 @@ func (l *Loop) pass(ctx context.Context) (steps int, err error) {
 	}
 	l.problem = err
 	l.tell()
-	if err == nil && !l.passed && l.names.settled(time.Now()) {
+	if err == nil && !l.passed && l.asked {
 		l.passed = true
 		if l.Ready != nil {
 			l.Ready(len(l.policies.open(l.config)))
@@ -231,6 +231,7 @@ func (l *Loop) accept(c *peers.Config) {
 	l.file = FileStatus{InForce: true, Loaded: time.Now()}
 	l.names.want(c)
 	l.domains.want(c.Peers)
+	l.resolve()
 }
 
 // reject remembers why the file on disk is not in force.
