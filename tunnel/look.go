@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -43,7 +44,11 @@ func (l *Loop) want(have State, f Facts) State {
 func (l *Loop) judge(have, want State, now time.Time) []PeerStatus {
 	all := Judge(l.resolved, have, want, now)
 	l.mtus.fill(all)
+	open := l.policies.open(l.config)
 	for i, p := range l.config.Peers {
+		if open[p.PublicKey] && len(all[i].Addresses) == 0 { // there is nothing of it in want that could tell
+			all[i].State, all[i].Reason, all[i].ByPolicy = Clear, fmt.Sprintf("policy %s: its address is not known", p.Policy), true
+		}
 		all[i].DNS = slices.Clone(l.remarks[p.Name])
 		all[i].Latched = p.Policy == peers.Latch && l.policies.held[p.PublicKey]
 	}

@@ -206,6 +206,21 @@ func TestNamesThatAreNotKnown(t *testing.T) {
 	})
 }
 
+// With a policy that lets SMTP go in clear, it does so while nothing is known.
+func TestNamesThatAreNotKnownInClear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{}
+		z.fails("bravo")
+		c := byName("bravo")
+		c.Peers[0].Policy = peers.Prefer
+		r := startByName(t, z, c, nil)
+		settle()
+		if s := r.status(t, "bravo"); s.State != Clear || !s.ByPolicy || !strings.Contains(s.Reason, "its address is not known") {
+			t.Errorf("status is %+v", s)
+		}
+	})
+}
+
 // A boot without DNS: what DNS said last is in force at once.
 func TestNamesFromDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
