@@ -30,7 +30,7 @@ func (d DomainStatus) First() bool {
 
 // judgeDomains says of every domain of the peers where its mail can go in clear.
 func (l *Loop) judgeDomains() []DomainStatus {
-	if l.resolved == nil { // before the first look
+	if l.own == nil { // before the first look
 		return []DomainStatus{}
 	}
 	return judgeDomains(l.resolved.Peers, l.own, l.domains.answers())

@@ -71,7 +71,7 @@ func (l *Loop) ownIs(local []LocalAddr) bool {
 	for i, a := range local {
 		own[i] = a.Addr
 	}
-	if own = sortedAddrs(append(own, l.config.Host.Addresses...)); slices.Equal(own, l.own) {
+	if own = sortedAddrs(append(own, l.config.Host.Addresses...)); l.own != nil && slices.Equal(own, l.own) {
 		return false
 	}
 	l.own = own

@@ -51,7 +51,7 @@ type full struct{}
 func (full) Report(context.Context) (tunnel.Report, error) {
 	now := time.Now()
 	return tunnel.Report{
-		Status: tunnel.Status{File: tunnel.FileStatus{Loaded: now}, Peers: []tunnel.PeerStatus{{Name: "p", Since: now, LastHandshake: now}},
+		Status: tunnel.Status{File: tunnel.FileStatus{Loaded: now}, Peers: []tunnel.PeerStatus{{Name: "p", Since: now, LastHandshake: now, Names: []string{"p"}}},
 			Domains: []tunnel.DomainStatus{{Domain: "d", Looked: now}}},
 		Counters: tunnel.Counters{LastPass: now},
 		Problems: map[string]bool{tunnel.PassProblem: false},

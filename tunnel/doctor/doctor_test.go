@@ -109,6 +109,12 @@ func TestChecks(t *testing.T) {
 		{"an exchanger is no peer", func(_ *Evidence, p *Peer) { p.DNS = []peers.Remark{{Kind: peers.MXUnprotected, Words: "mx2 in clear"}} }, "mx", "mx2 in clear", Warning},
 		{"bravo is no exchanger", func(_ *Evidence, p *Peer) { p.DNS = []peers.Remark{{Kind: peers.NotMX, Words: "no MX"}} }, "mx", "no MX", Warning},
 		{"DNS is silent", func(_ *Evidence, p *Peer) { p.DNS = []peers.Remark{{Kind: peers.DNSUnavailable, Words: "timeout"}} }, "dns", "timeout", Note},
+		{"bravo is given by a name that DNS does not know", func(_ *Evidence, p *Peer) {
+			p.State.DNS = []peers.Remark{{Kind: peers.NameUnresolved, Words: "not said yet"}}
+		}, "dns", "not said yet", Problem},
+		{"DNS gives more addresses than are taken", func(_ *Evidence, p *Peer) {
+			p.State.DNS = []peers.Remark{{Kind: peers.AddressExcess, Words: "too many"}}
+		}, "dns", "too many", Problem},
 		{"bravo's name is not in DNS", func(_ *Evidence, p *Peer) { p.DNS = []peers.Remark{{Kind: peers.NameNotFound, Words: "no name"}} }, "dns-name", "no name", Note},
 		{"we have no IPv4 address", func(e *Evidence, p *Peer) {
 			e.Have.Routes = slices.DeleteFunc(e.Have.Routes, func(r tunnel.Route) bool { return !r.Unreachable })
