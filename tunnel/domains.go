@@ -16,6 +16,7 @@ const (
 	domainTimeout = 20 * time.Second // for all there is to ask about one
 	domainRetry   = 30 * time.Second // after a lookup that failed
 	domainsAtOnce = 4
+	perHost       = time.Second // at least between two lookups, for each MX host: short TTLs must not keep us busy
 )
 
 // A domain's answer is what is known of where its mail goes.
@@ -122,7 +123,7 @@ func (d *domains) learn(domain string, found peers.Delivery, now time.Time) {
 	a.Delivery = found.After(a.Delivery)
 	switch {
 	case a.Failed() == nil:
-		a.looked, a.failing, a.due = now, time.Time{}, now.Add(found.TTL)
+		a.looked, a.failing, a.due = now, time.Time{}, now.Add(max(found.TTL, time.Duration(len(found.Hosts))*perHost))
 	case a.failing.IsZero():
 		a.failing = now
 		fallthrough

@@ -162,6 +162,26 @@ func TestDeliveryInPart(t *testing.T) {
 	}
 }
 
+// However short its TTL, a domain of many hosts is asked for rarely.
+func TestDomainsAreNotAskedForTooOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := &deliverer{says: peers.Delivery{TTL: time.Second}}
+		for range peers.MaxExchangers {
+			dns.says.Hosts = append(dns.says.Hosts, exchanger("mx", 10, "203.0.113.5"))
+		}
+		d := newDomains(dns.lookup, func() {})
+		d.want([]peers.Peer{{Domains: []string{"partner.example"}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _ = d.run(ctx) }()
+		time.Sleep(time.Minute - time.Second)
+		synctest.Wait()
+		if dns.asked != 3 {
+			t.Errorf("asked %d times in a minute, want 3", dns.asked)
+		}
+		cancel()
+	})
+}
+
 func TestDomainLog(t *testing.T) {
 	var b bytes.Buffer
 	l := domainLog{log: slog.New(slog.NewTextHandler(&b, nil))}

@@ -66,7 +66,7 @@ const jsonHelp = `  running      bool; whether a daemon answered. If not, there 
     mtu        bytes of the largest packet in the tunnel to the peer, IP header included; absent: there is no way to it
     mtu_measured  when that size was last seen to get through; absent: it was not, as it is set in the peers file,
                or the peer has not answered yet;  mtu_silent  bool; the peer does not answer: 1200 always fits
-  domains      list, in the order of the file, of what the peers' domains say; absent: they have none:
+  domains      list, in the order of the file, of the peers' domains (with PEER, of its own); absent: they have none:
     domain     its name;  peers  list of the names of those that say to take its mail
     unprotected_mx  list of the MX hosts to which its mail can go in clear, the preferred ones first: host, preference,
                addresses (those of it that are no peer's), first (bool; whether mail normally goes there)
@@ -93,7 +93,7 @@ func statusCommand(o *options) *cobra.Command {
 			if err != nil {
 				return o.noStatus(cmd, err, asJSON)
 			}
-			if s.Peers, err = only(s.Peers, args); err != nil {
+			if err := only(&s, args); err != nil {
 				return err
 			}
 			if err := printStatus(cmd.OutOrStdout(), &s, len(args) > 0, asJSON, screen); err != nil {
@@ -110,16 +110,20 @@ func statusCommand(o *options) *cobra.Command {
 	return cmd
 }
 
-// only picks the peer that args name; without args, all.
-func only(all []tunnel.PeerStatus, args []string) ([]tunnel.PeerStatus, error) {
+// only leaves nothing in s but the peer that args name, and its domains; without
+// args, everything.
+func only(s *tunnel.Status, args []string) error {
 	if len(args) == 0 {
-		return all, nil
+		return nil
 	}
-	i := slices.IndexFunc(all, func(p tunnel.PeerStatus) bool { return strings.EqualFold(p.Name, args[0]) })
+	i := slices.IndexFunc(s.Peers, func(p tunnel.PeerStatus) bool { return strings.EqualFold(p.Name, args[0]) })
 	if i < 0 {
-		return nil, fmt.Errorf("there is no peer %q in the peers file in force; `postroad status` lists them", args[0])
+		return fmt.Errorf("there is no peer %q in the peers file in force; `postroad status` lists them", args[0])
 	}
-	return all[i : i+1], nil
+	name := s.Peers[i].Name
+	s.Peers = s.Peers[i : i+1]
+	s.Domains = slices.DeleteFunc(s.Domains, func(d tunnel.DomainStatus) bool { return !slices.Contains(d.Peers, name) })
+	return nil
 }
 
 func printStatus(w io.Writer, s *tunnel.Status, one, asJSON bool, screen show.Screen) error {

@@ -2,7 +2,6 @@ package show
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +17,8 @@ func PeerWords(s *tunnel.Status, p tunnel.PeerStatus) string {
 	return tunnel.But(PeerSentence(p), s.OpenDomains(p.Name))
 }
 
-// domainLines are a line for each thing that is wrong with the domains: those of a
-// peer, or all if that is empty.
-func domainLines(s *tunnel.Status, peer string, now time.Time, screen Screen) string {
+// domainLines are a line for each thing that is wrong with the domains of s.
+func domainLines(s *tunnel.Status, now time.Time, screen Screen) string {
 	var b strings.Builder
 	say := func(first bool, words string) {
 		style := Warn
@@ -30,9 +28,6 @@ func domainLines(s *tunnel.Status, peer string, now time.Time, screen Screen) st
 		b.WriteString(screen.Paint(style, Fold(Clean(words), screen.Width, 2)) + "\n")
 	}
 	for _, d := range s.Domains {
-		if peer != "" && !slices.Contains(d.Peers, peer) {
-			continue
-		}
 		for _, o := range d.Open[:min(len(d.Open), openHosts)] {
 			say(o.First, o.Sentence(d.Domain))
 		}

@@ -19,7 +19,7 @@ func Status(w io.Writer, s *tunnel.Status, now time.Time, screen Screen) error {
 		b.WriteString("\n" + peerTable(s, now, screen))
 	}
 	b.WriteString(dns(s, screen))
-	if lines := domainLines(s, "", now, screen); lines != "" {
+	if lines := domainLines(s, now, screen); lines != "" {
 		b.WriteString("\n" + lines)
 	}
 	_, err := io.WriteString(w, b.String())
@@ -40,10 +40,10 @@ func dns(s *tunnel.Status, screen Screen) string {
 	return b.String()
 }
 
-// Peer writes all there is to say about the first peer of s.
+// Peer writes all there is to say about the one peer of s, and its domains.
 func Peer(w io.Writer, s *tunnel.Status, now time.Time, screen Screen) error {
 	p := s.Peers[0]
-	_, err := io.WriteString(w, head(s, PeerWords(s, p), now, screen)+"\n"+details(s, p, now, screen)+domainLines(s, p.Name, now, screen))
+	_, err := io.WriteString(w, head(s, PeerWords(s, p), now, screen)+"\n"+details(s, p, now, screen)+domainLines(s, now, screen))
 	return err
 }
 

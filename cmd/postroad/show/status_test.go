@@ -36,6 +36,11 @@ func example() *tunnel.Status {
 	open := add("mx.new.example", tunnel.Clear, "policy prefer: it has not answered yet")
 	open.Policy, open.ByPolicy, open.ClearSeconds = peers.Prefer, true, 5000
 	add("郵便.例え.example", tunnel.Clear, "nothing stops clear SMTP with 203.0.113.5")
+	s.Domains = []tunnel.DomainStatus{
+		{Domain: "partner.example", Peers: []string{"mx.partner.example"}, Open: []peers.OpenMX{
+			{Host: "mx2.partner.example", Preference: 10, Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.7")}, First: true}}},
+		{Domain: "law.example", Peers: []string{"backup.law.example"}, More: "3 more MX hosts", Failing: now.Add(-time.Hour), Error: "no answer"},
+	}
 	return s
 }
 
