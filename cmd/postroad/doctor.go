@@ -28,7 +28,8 @@ func doctorCommand(o *options) *cobra.Command {
 		Long: "Find out what keeps mail with the peers, or with those that are named, from being protected, and say what to do\n" +
 			"about it, the likeliest cause first. It looks at this host, listens on the wire for what the peers' tunnels say,\n" +
 			"and gives a live proof: an SMTP session with each peer (EHLO, a long NOOP, QUIT: no mail) while it counts the packets on the\n" +
-			"wire, encrypted and in clear, and a packet sent past the tunnel, which must be stopped. It takes a second where\n" +
+			"wire, encrypted and in clear, and a packet sent past the tunnel, which must be stopped. Where this host's firewall is in\n" +
+			"the way it names the command that opens ufw, firewalld, nftables.service or iptables for it. It takes a second where\n" +
 			"all is well, and seven to thirty where a peer does not answer. Run on both hosts at once it sees most.\n\n" +
 			"It needs root. While it runs there is an nft table inet postroad-doctor, which counts and decides nothing. The exit\n" +
 			"status is 0 if nothing is wrong, 1 if something is.\n\n" +
