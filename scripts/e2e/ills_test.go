@@ -109,9 +109,11 @@ const (
 	portDrop = "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; }'; nft add rule inet fw in udp dport 51825 drop"
 	rawDrop  = "nft add table inet fw; nft add chain inet fw pre '{ type filter hook prerouting priority raw; }'; nft add rule inet fw pre udp dport 51825 drop"
 	outDrop  = "nft add table inet fw; nft add chain inet fw out '{ type filter hook output priority 0; }'; nft add rule inet fw out udp sport 51825 drop"
-	passing  = "nft add table inet fw; nft add chain inet fw f '{ type filter hook forward priority 10; }'; "
-	fromA    = "ip saddr 192.0.2.10"
-	toA      = "ip daddr 192.0.2.10"
+	eth0Only = "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; nft add rule inet fw in ct state established,related accept; " +
+		"nft add rule inet fw in iifname eth0 tcp dport 25 accept; nft add rule inet fw in udp dport 51825 accept; nft add rule inet fw in meta l4proto { icmp, icmpv6 } accept"
+	passing = "nft add table inet fw; nft add chain inet fw f '{ type filter hook forward priority 10; }'; "
+	fromA   = "ip saddr 192.0.2.10"
+	toA     = "ip daddr 192.0.2.10"
 )
 
 var ills = concat(keyIlls, fileIlls, daemonIlls, firewallIlls, wayIlls, hostIlls, mailIlls)
@@ -245,6 +247,10 @@ var firewallIlls = []ill{
 	{name: "alpha lets no UDP out", cause: "our-firewall", words: "nft insert rule inet fw out udp sport 51825 accept", first: site{alpha: outDrop}},
 	{name: "alpha drops what comes through the link", cause: "our-firewall", words: "postroad0",
 		then: onAlpha("nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; }'; nft add rule inet fw in iifname postroad0 drop")},
+	{name: "alpha takes SMTP on its ordinary interface only", cause: "our-firewall", words: "nft insert rule inet fw in 'iifname postroad0 tcp dport { 25, 465, 587 } accept'",
+		then: func(ctx context.Context, p *patient) error {
+			return errors.Join(onAlpha(eth0Only)(ctx, p), onBravo("(while sleep 0.2; do nc -w 1 192.0.2.10 25 || true; done) >/dev/null 2>&1 </dev/null &")(ctx, p))
+		}},
 	{name: "bravo drops UDP to its port whatever the state", cause: "their-firewall", first: site{bravo: rawDrop}},
 	{name: "bravo drops all from alpha", cause: "their-firewall",
 		first: site{bravo: "nft add table inet fw; nft add chain inet fw pre '{ type filter hook prerouting priority raw; }'; nft add rule inet fw pre ip saddr 192.0.2.10 drop"}},
