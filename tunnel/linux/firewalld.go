@@ -25,12 +25,13 @@ func firewalld(ctx context.Context, w wanted) (doctor.Firewall, bool) {
 	if len(w.wires) > 0 {
 		wire = z.named(z.of(w.wires[0]))
 	}
+	var refused *exec.ExitError
 	switch {
-	case errors.Is(err, exec.ErrNotFound): // something else speaks to it here
+	case errors.As(err, &refused) && refused.Exited(): // files of one that has ended
+		return f, false
+	case err != nil, link == nil, wire == nil: // it cannot be asked
 		f.In.Command = reload(fmt.Sprintf("firewall-cmd --permanent --add-port=%d/udp", w.port))
 		return f, true
-	case err != nil || link == nil || wire == nil: // files of one that has ended
-		return f, false
 	}
 	f.In.Command, f.Shut = reload(z.open(w)...), wire.shut(w.port)
 	f.Link.Command = reload(fmt.Sprintf("firewall-cmd --permanent --zone=%s --change-interface=%s", wire.name, w.link))

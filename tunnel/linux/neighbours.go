@@ -98,9 +98,12 @@ func tell(ctx context.Context, name string, args ...string) string {
 	return words
 }
 
+// toolPatience is for programs in Python, on a host that is busy.
+const toolPatience = 30 * time.Second
+
 // output runs a program, for a while.
 func output(ctx context.Context, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, toolPatience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, name, args...).Output()
 	return string(out), err
