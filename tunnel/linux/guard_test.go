@@ -30,7 +30,7 @@ func newNamespace(t *testing.T) {
 
 // bigGuard guards n addresses of each family.
 func bigGuard(n int) tunnel.Guard {
-	g := tunnel.Guard{Sound: true, Link: "postroad0", Ports: []uint16{25, 465, 587}, Own: []netip.Addr{netip.MustParseAddr("192.0.2.10")}}
+	g := tunnel.Guard{Sound: true, Link: "postroad0", Ports: []uint16{25, 465, 587}, Own: []netip.Addr{netip.MustParseAddr("192.0.2.10")}, UDP: []uint16{51825}}
 	for _, format := range []string{"10.0.%d.%d", "2001:db8::%x:%x"} {
 		for i := range n {
 			g.Peers = append(g.Peers, netip.MustParseAddr(fmt.Sprintf(format, i>>8, i&255)))

@@ -128,3 +128,16 @@ func TestPeerSentence(t *testing.T) {
 		}
 	}
 }
+
+func TestLargest(t *testing.T) {
+	for want, p := range map[string]tunnel.PeerStatus{
+		"-":                           {},
+		"1420 bytes, not measured":    {MTU: 1420},
+		"1408 bytes, measured 2m ago": {MTU: 1408, MTUMeasured: now.Add(-2 * time.Minute)},
+		"1200 bytes, not measured: the peer does not answer": {MTU: 1200, MTUSilent: true},
+	} {
+		if got := Largest(p, now); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
