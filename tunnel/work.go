@@ -178,21 +178,6 @@ func (l *Loop) repointed(want State) {
 	}
 }
 
-// patience is how long to wait for the next look. WireGuard sends no event when a
-// peer answers: while one is about to, one has to look.
-func (l *Loop) patience() time.Duration {
-	wait := interval
-	for _, m := range l.tracker.peers {
-		switch m.state {
-		case Clear:
-			return openInterval
-		case Waiting, Blocked:
-			wait = shortInterval
-		}
-	}
-	return wait
-}
-
 // do does the steps in order. After one that fails it does only those that
 // close: a layer that cannot be put in place must not keep the other one down.
 func do(ctx context.Context, sys System, plan Plan, done func(Step)) error {
@@ -269,38 +254,4 @@ func changedEndpoints(old, c *peers.Config) map[peers.PublicKey]bool {
 		}
 	}
 	return changed
-}
-
-// A pace says when the next pass is due. The zero value is ready.
-type pace struct {
-	last    time.Time     // pass
-	gap     time.Duration // to keep after it
-	backoff time.Duration // after a failed pass
-}
-
-// poked returns how long to wait after an event: nothing, unless events follow
-// one upon the other.
-func (p *pace) poked(now time.Time) time.Duration {
-	return max(0, p.last.Add(p.gap).Sub(now))
-}
-
-// passed returns how long to wait for the next pass if nothing happens: as long as
-// patience says, but right after something was done, peers have just been greeted.
-// Passes that find nothing to do space themselves out, those that repair do not.
-func (p *pace) passed(now time.Time, steps int, err error, patience time.Duration) time.Duration {
-	if steps > 0 || now.Sub(p.last) > time.Second {
-		p.gap = 0
-	}
-	p.last, p.gap = now, min(max(2*p.gap, minGap), maxGap)
-	switch {
-	case err != nil:
-		p.backoff = min(max(2*p.backoff, minBackoff), maxBackoff)
-		p.gap = max(p.gap, minBackoff) // its own events must not wake it at once
-		return p.backoff
-	case steps > 0 && patience < interval:
-		p.backoff = 0
-		return soon
-	}
-	p.backoff = 0
-	return patience
 }

@@ -43,7 +43,7 @@ var (
 	peerMTU       = desc("peer_mtu_bytes", "The largest packet in the tunnel to the peer, IP header included. Absent where there is no way to it.", "peer")
 	peerMeasured  = desc("peer_mtu_measured_timestamp_seconds", "When a packet of that size was last seen to get through. Absent if none was.", "peer")
 	peerRemarks   = desc("peer_dns_remarks", "What is odd about the names of a peer, by kind: of address-excess, mail goes in clear to an address that DNS gives.", "peer", "kind")
-	peerAddresses = desc("peer_addresses", "Mail addresses of the peer that are protected.", "peer")
+	peerAddresses = desc("peer_addresses", "Mail addresses of the peer.", "peer")
 
 	domainOpen    = desc("domain_unprotected_mx", "MX hosts of a peer's domain that are no peer: mail for the domain can go there in clear.", "domain")
 	domainFirst   = desc("domain_unprotected_first", "Whether no protected MX host of the domain is preferred to one of those: mail for it normally goes in clear.", "domain")
