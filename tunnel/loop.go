@@ -73,7 +73,7 @@ type Loop struct {
 	SaveAnswers func(peers.Answers) error
 
 	// Closed are addresses that were protected before this start: they stay closed
-	// while a name is not known whose address they may be.
+	// until DNS has answered for all names, whose addresses they may be.
 	Closed []netip.Addr
 
 	// Delivery looks up where a domain's mail goes. Nil: domains are not watched.
@@ -102,6 +102,7 @@ type Loop struct {
 	resolved    *peers.Config             // with the addresses of its names
 	remarks     map[string][]peers.Remark // on those, by peers' names
 	asked       bool                      // all names that nothing is known of were asked for
+	answered    bool                      // DNS has said all of all names
 	answers     peers.Answers             // that count in this pass
 	lookups     map[string][]peers.Remark // what there is to say of them, by names
 	endpoints   map[string][]netip.Addr   // of endpoints' names

@@ -2,10 +2,8 @@ package tunnel
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -47,16 +45,6 @@ type names struct {
 	unsaved bool
 	saveAt  time.Time // not before
 	saveErr error     // why the answers could not be saved; nil: they could
-}
-
-// A lookupState is how the lookups of a name go.
-type lookupState struct {
-	due      time.Time
-	asked    time.Time // when the last one began; zero: none has
-	busy     bool
-	tried    bool // one has ended
-	failures int  // since the last that did not fail
-	remarks  []peers.Remark
 }
 
 func newNames(l *Loop) *names {
@@ -139,6 +127,19 @@ func (n *names) await(ctx context.Context) {
 	for !n.settled(time.Now()) && ctx.Err() == nil {
 		sleep(ctx, 20*time.Millisecond)
 	}
+}
+
+// answered says whether DNS has said all that there is to say of each name, since
+// the start. The answers of an earlier one may have lacked a family.
+func (n *names) answered() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range n.lookups {
+		if !s.whole {
+			return false
+		}
+	}
+	return true
 }
 
 // failure is why the answers are not on disk.
@@ -233,6 +234,9 @@ func (n *names) refresh(ctx context.Context, name string) {
 	if !slices.Equal(remarks, s.remarks) || !s.tried {
 		s.remarks, n.news = remarks, true
 	}
+	if whole := len(known) > 0 && f.NoIPv4 == nil && f.NoIPv6 == nil; whole && !s.whole {
+		s.whole, n.news = true, true
+	}
 	if !slices.Equal(known, n.known[name]) {
 		n.known[name], n.news, n.unsaved = known, true, true
 		n.ageTogether(name)
@@ -247,38 +251,6 @@ func (n *names) ageTogether(name string) {
 			n.known.AgeTogether(p)
 		}
 	}
-}
-
-// wait returns how long to wait after a lookup.
-func (s *lookupState) wait(f peers.Found) time.Duration {
-	if f.NoIPv4 == nil && f.NoIPv6 == nil {
-		s.failures = 0
-		return max(f.TTL, retryMin) + rand.N(lookupJitter)
-	}
-	s.failures = min(s.failures+1, 10)
-	return min(retryMin<<(s.failures-1), retryMax) + rand.N(lookupJitter)
-}
-
-// failing says what keeps DNS from telling the addresses of a name. Nil: nothing.
-func failing(name string, f peers.Found, known bool) *peers.Remark {
-	kept := ""
-	if known {
-		kept = "; what it said last stays in force"
-	}
-	why := ""
-	switch {
-	case f.NoIPv4 != nil && f.NoIPv6 != nil:
-		why = f.NoIPv4.Error()
-	case f.NoIPv4 != nil:
-		why = "IPv4: " + f.NoIPv4.Error()
-	case f.NoIPv6 != nil:
-		why = "IPv6: " + f.NoIPv6.Error()
-	case len(f.Addrs) == 0:
-		return &peers.Remark{Kind: peers.NameFailing, Words: fmt.Sprintf("DNS says that %s has no address%s", name, kept)}
-	default:
-		return nil
-	}
-	return &peers.Remark{Kind: peers.NameFailing, Words: fmt.Sprintf("asking DNS for the addresses of %s: %s%s", name, why, kept)}
 }
 
 // keepAndTell saves what is new, and then says that there is something new.

@@ -16,7 +16,7 @@ const remarkGap = time.Minute
 // resolve takes up what DNS has said since. That is for the beginning of a pass:
 // what is judged later in it is what was wished.
 func (l *Loop) resolve() {
-	l.asked = l.names.settled(time.Now())
+	l.asked, l.answered = l.names.settled(time.Now()), l.names.answered()
 	l.answers, l.lookups = l.names.answers()
 	l.attribute()
 }
@@ -37,18 +37,15 @@ func (l *Loop) attribute() {
 	l.hold()
 }
 
-// hold keeps closed what was so at the start, as far as it is nobody's, until all
-// names are known: it may be the address of one that is not.
+// hold keeps closed what was so at the start, as far as it is nobody's, until DNS
+// has answered for all names, and of both families: it may be an address of one
+// that is not known.
 func (l *Loop) hold() {
 	l.held = nil
 	if len(l.Closed) == 0 {
 		return
 	}
-	unknown := false
-	for _, p := range l.config.Peers {
-		unknown = unknown || slices.ContainsFunc(p.Names, func(name string) bool { return len(l.answers[name]) == 0 })
-	}
-	if !unknown {
+	if l.answered {
 		l.Closed = nil
 		return
 	}
