@@ -42,11 +42,16 @@ func makesLink(have, want Link) bool {
 	return want.Name != "" && (have.Name != want.Name || have.Foreign || !want.Backend.Allows(have.Backend))
 }
 
+// replacesGuard says whether it takes more than elements to turn have into want.
+func replacesGuard(have, want Guard) bool {
+	return !have.Sound || have.Link != want.Link || !have.NAT.Equal(want.NAT)
+}
+
 func tightenGuard(have, want Guard) Plan {
 	if want.Link == "" {
 		return nil
 	}
-	if !have.Sound || have.Link != want.Link {
+	if replacesGuard(have, want) {
 		all := want
 		all.Ports = union(have.Ports, want.Ports)
 		all.Peers = union(have.Peers, want.Peers)
@@ -67,7 +72,7 @@ func loosenGuard(have, want Guard) Plan {
 		return Plan{RemoveGuard{}}
 	}
 	less := guardLess(have, want)
-	if !have.Sound || have.Link != want.Link {
+	if replacesGuard(have, want) {
 		less.Own, less.UDP = nil, nil // ReplaceGuard put in place what want says
 	}
 	if less.empty() {

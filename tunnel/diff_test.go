@@ -85,6 +85,8 @@ func (w world) facts() Facts {
 	own4, own6 := netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8:a::10")
 	if w.chance(80) {
 		f.Local = append(f.Local, LocalAddr{own4, "eth0"})
+	} else if w.chance(50) { // 1:1 NAT
+		f.Local = append(f.Local, LocalAddr{netip.MustParseAddr("10.0.0.10"), "eth0"})
 	}
 	if w.chance(60) && f.IPv6 {
 		f.Local = append(f.Local, LocalAddr{own6, "eth0"})
@@ -114,7 +116,9 @@ func (w world) kernel() State {
 // damage does one thing that an operator or another program might do.
 func (w world) damage(f *fake) {
 	s := &f.state
-	switch w.IntN(9) {
+	switch w.IntN(10) {
+	case 9:
+		s.Guard.NAT = NAT{}
 	case 0:
 		s.Guard = Guard{}
 	case 1:

@@ -237,7 +237,8 @@ func Shut(ctx context.Context, sys System, s peers.Selectors) error {
 		have, facts = State{Guard: Guard{Sound: true, Link: s.Link}}, Facts{IPv6: true}
 	}
 	want := Want(s.Config(), facts)
-	want.Guard.Own, want.Guard.UDP = have.Guard.Own, have.Guard.UDP // what peers may reach is not for this to say
+	own := have.Guard
+	want.Guard.Own, want.Guard.UDP, want.Guard.NAT = own.Own, own.UDP, own.NAT // what peers may reach is not for this to say
 	plan := slices.DeleteFunc(Diff(have, want, time.Now()), func(s Step) bool { return !closes(s) })
 	return errors.Join(err, do(ctx, sys, plan, func(Step) {}))
 }

@@ -6,6 +6,7 @@ package tunnel
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"postroad/peers"
@@ -53,9 +54,27 @@ type Guard struct {
 	Own   []netip.Addr // our addresses that peers may reach through the link
 	Peers []netip.Addr // addresses whose SMTP is stopped anywhere but on the link
 	UDP   []uint16     // ports that our link sends from: its measuring packets are not to be fragmented
+	NAT   NAT          // what addresses are translated to on the link
 
 	// Refused holds what the guard stopped. Observed only.
 	Refused map[netip.Addr]Refused
+}
+
+// NAT says how addresses are translated on the link, for containers, for machines
+// whose mail this host forwards, and for a host behind a 1:1 NAT. The zero
+// value is not at all.
+type NAT struct {
+	From   []netip.Addr // one of Own for each family: the source of all that leaves with an address that is not in Own
+	Inside []Inside     // where packets for addresses of Own go that no other interface has
+}
+
+// Inside is a mail address that the world knows, and the one that the host has
+// on the interface to the world, as a cloud's 1:1 NAT maps the one to the other.
+type Inside struct{ Outer, Inner netip.Addr }
+
+// Equal says whether both translate alike.
+func (n NAT) Equal(m NAT) bool {
+	return slices.Equal(n.From, m.From) && slices.Equal(n.Inside, m.Inside)
 }
 
 // Refused counts the clear SMTP packets that the guard stopped for one address.

@@ -160,6 +160,12 @@ func (g Guard) words() string {
 			parts = append(parts, fmt.Sprintf("%s %v", p.what, p.list))
 		}
 	}
+	for _, a := range g.NAT.From {
+		parts = append(parts, fmt.Sprintf("all else on the link from %s", a))
+	}
+	for _, i := range g.NAT.Inside {
+		parts = append(parts, fmt.Sprintf("mail for %s to %s", i.Outer, i.Inner))
+	}
 	return strings.Join(parts, ", ")
 }
 

@@ -76,7 +76,8 @@ func publicAddresses(ipv6 bool, f Facts) (all []netip.Addr) {
 }
 
 func wantGuard(c *peers.Config, own []netip.Addr, f Facts) Guard {
-	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own, Peers: slices.Clone(f.Held), UDP: []uint16{c.Host.ListenPort}}
+	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own, Peers: slices.Clone(f.Held), UDP: []uint16{c.Host.ListenPort},
+		NAT: wantNAT(c, own, f)}
 	for _, p := range c.Peers {
 		if f.Bypass[p.PublicKey] {
 			continue
@@ -97,7 +98,7 @@ func wantLink(c *peers.Config, f Facts) Link {
 		if a.Is6() && f.NoLinkIPv6 {
 			continue
 		}
-		if !slices.ContainsFunc(f.Local, func(l LocalAddr) bool { return l.Addr == a }) {
+		if !f.has(a) {
 			l.Addrs = append(l.Addrs, netip.PrefixFrom(a, a.BitLen()))
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"postroad/tunnel"
 )
 
 // The guard's sets. Those of peers' addresses count what they stop, so they
@@ -38,12 +40,13 @@ type rule struct {
 	exprs []expr.Any
 }
 
-// guardChains returns all chains of the guard for a link. Together they keep
-// this: SMTP with a peer is on the link or nowhere, what is on the link is SMTP,
-// and ICMP errors follow the connections that they are about.
-func guardChains(link string) []chain {
-	on, off := interfaces{link}, interfaces{link, "lo"}
-	return []chain{
+// guardChains returns all chains of a guard. Together they keep this: SMTP with
+// a peer is on the link or nowhere, what is on the link is SMTP, and all packets
+// of a connection that is on the link go there, whatever their ports: a
+// container answers from another port than the one that is published for it.
+func guardChains(g tunnel.Guard) []chain {
+	on, off := interfaces{g.Link}, interfaces{g.Link, "lo"}
+	return append([]chain{
 		{"arriving", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, join(
 			// The mark lets reverse path filters that see no ports (nft's fib) find the way back.
 			one("on the link: mark for reverse path filters", in(on), setMark()),
@@ -53,23 +56,31 @@ func guardChains(link string) []chain {
 			one("from ourselves", in(interfaces{"lo"}), accept()),
 			clearSMTP("clear SMTP from a peer", src, setIn4, setIn6, reject()),
 		)},
+		// The first look that knows connections, and the last at packets as the peer sent them: address translation comes next.
 		{"tracked", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle, join(
+			one("on the link: answer how large packets get through", in(on), udpTo(probedPort), setCtMark(), unreachable()),
+			one("on the link: only what the policy selects", in(on), jump(chainSelected)),
 			one("on the link: mark the connection", in(on), setCtMark()),
-			one("on the link: answer how large packets get through", in(on), udpTo(probedPort), unreachable()),
+			each("on the link, or from ourselves", off, in, accept()),
+			one("what we forward follows its connection into the link", ctMarked(), setMark()),
+		)},
+		{"entering", nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter - 10, join(
 			each("on the link, or from ourselves", off, in, accept()),
 			icmpErrors("clear ICMP error about a connection on the link", drop()),
 		)},
-		{"entering", nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter - 10, join(
-			one("on the link: only what the policy selects", in(on), jump(chainSelected)),
-		)},
 		{"passing", nftables.ChainTypeFilter, nftables.ChainHookForward, 250, join(
-			one("on the link: only what the policy selects", in(on), jump(chainSelected)),
+			one("on the link: all of its connections", out(on), ctMarked(), accept()),
 			one("on the link: only what the policy selects", out(on), jump(chainSelected)),
+			one("on the link: mark the connection", out(on), setCtMark()),
 			one("on the link", out(on), accept()),
 			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, reject()),
+			clearRest(reject()),
+			one("from the link", in(on), accept()),
+			icmpErrors("clear ICMP error about a connection on the link", drop()),
 		)},
-		{"icmp", nftables.ChainTypeRoute, nftables.ChainHookOutput, *nftables.ChainPriorityMangle, join(
-			icmpErrors("ICMP errors follow their connection into the link", setMark()),
+		{"following", nftables.ChainTypeRoute, nftables.ChainHookOutput, *nftables.ChainPriorityMangle, join(
+			each("on the link, or to ourselves", off, out, accept()),
+			one("what we send follows its connection into the link", ctMarked(), setMark()),
 		)},
 		{"sending", nftables.ChainTypeFilter, nftables.ChainHookOutput, 250, join(
 			one("on the link: mark the connection", out(on), setCtMark()),
@@ -77,13 +88,13 @@ func guardChains(link string) []chain {
 			one("to ourselves", out(interfaces{"lo"}), accept()),
 			// The kernel's WireGuard lets routers fragment its packets, and copies ECN bits.
 			one("the link's measuring packets: whole or not at all", v4(), udpSource(), inSet(setUDP), ect1(), dontFragment()),
-			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, reject()),
+			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, reject()), // but not clearRest: here packets that follow still show the way that they left
 		)},
 		// The last look, at packets as they go on the wire; reject is not allowed here.
 		{"leaving", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, 300, join(
 			each("on the link, or to ourselves", off, out, accept()),
 			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, drop()),
-			icmpErrors("clear ICMP error about a connection on the link", drop()),
+			clearRest(drop()),
 		)},
 		{name: chainSelected, rules: join(
 			one("SMTP", tcpPort(dst), inSet(setPorts), ret()),
@@ -91,7 +102,7 @@ func guardChains(link string) []chain {
 			icmpErrors("ICMP errors about connections on the link", ret()),
 			one("nothing else", drop()),
 		)},
-	}
+	}, natChains(g)...)
 }
 
 type interfaces []string
@@ -131,6 +142,16 @@ func clearSMTP(why string, which end, set4, set6 string, verdict []expr.Any) []r
 			one(why, tcpPort(port), inSet(setPorts), v6(), addr6(which), inSet(set6), verdict)[0])
 	}
 	return all
+}
+
+// clearRest matches what else goes to a peer past the link and belongs to a
+// connection on the link: ICMP errors, which quote it, and the answers of a
+// container before their port is translated back.
+func clearRest(verdict []expr.Any) []rule {
+	const why = "clear packet to a peer, of a connection on the link"
+	return join(
+		one(why, ctMarked(), v4(), addr4(dst), inSet(setOut4), verdict),
+		one(why, ctMarked(), v6(), addr6(dst), inSet(setOut6), verdict))
 }
 
 // icmpErrors matches ICMP errors about connections that bear our mark: they

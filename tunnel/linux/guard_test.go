@@ -31,6 +31,9 @@ func newNamespace(t *testing.T) {
 // bigGuard guards n addresses of each family.
 func bigGuard(n int) tunnel.Guard {
 	g := tunnel.Guard{Sound: true, Link: "postroad0", Ports: []uint16{25, 465, 587}, Own: []netip.Addr{netip.MustParseAddr("192.0.2.10")}, UDP: []uint16{51825}}
+	g.NAT.From = []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")}
+	g.NAT.Inside = []tunnel.Inside{{Outer: netip.MustParseAddr("192.0.2.11"), Inner: netip.MustParseAddr("10.0.0.11")},
+		{Outer: netip.MustParseAddr("2001:db8::11"), Inner: netip.MustParseAddr("fd00::11")}}
 	for _, format := range []string{"10.0.%d.%d", "2001:db8::%x:%x"} {
 		for i := range n {
 			g.Peers = append(g.Peers, netip.MustParseAddr(fmt.Sprintf(format, i>>8, i&255)))
@@ -90,7 +93,7 @@ func TestGuardReadsBack(t *testing.T) {
 func TestEveryLostRuleIsNoticed(t *testing.T) {
 	newNamespace(t)
 	g, n := bigGuard(1), 0
-	for _, ch := range guardChains(g.Link) {
+	for _, ch := range guardChains(g) {
 		for i := range ch.rules {
 			if err := replaceGuard(g); err != nil {
 				t.Fatal(err)
@@ -108,8 +111,8 @@ func TestEveryLostRuleIsNoticed(t *testing.T) {
 			if err := c.Flush(); err != nil {
 				t.Fatal(err)
 			}
-			if seen, err := observeGuard(g.Link); err != nil || seen.Sound {
-				t.Errorf("rule %d of chain %s is gone, and the guard is sound (%v)", i, ch.name, err)
+			if seen, err := observeGuard(g.Link); err != nil || seen.Sound && seen.NAT.Equal(g.NAT) {
+				t.Errorf("rule %d of chain %s is gone, and the guard is as it was (%v)", i, ch.name, err)
 			}
 			n++
 		}
@@ -127,5 +130,16 @@ func TestGuardOfAnotherLinkIsNotSound(t *testing.T) {
 	}
 	if g, err := observeGuard("road1"); err != nil || g.Sound || len(g.Peers) != 2 {
 		t.Errorf("got %+v, %v", g, err)
+	}
+}
+
+// Trying whether the kernel translates addresses leaves nothing behind.
+func TestMissingNATLeavesNothing(t *testing.T) {
+	newNamespace(t)
+	if err := missingNAT(); err != nil {
+		t.Fatal(err)
+	}
+	if tables, err := new(nftables.Conn).ListTables(); err != nil || len(tables) > 0 {
+		t.Errorf("there are %d tables (%v)", len(tables), err)
 	}
 }

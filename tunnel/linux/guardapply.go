@@ -46,7 +46,7 @@ func replaceGuard(g tunnel.Guard) error {
 			}
 		}
 	}
-	addChains(c, guardChains(g.Link))
+	addChains(c, guardChains(g))
 	return c.Flush()
 }
 

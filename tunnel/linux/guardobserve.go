@@ -33,7 +33,8 @@ func observeGuard(link string) (tunnel.Guard, error) {
 	}
 	g := tunnel.Guard{Link: link, Refused: map[netip.Addr]tunnel.Refused{}}
 	whole := readSets(c, &g)
-	g.Sound = whole && sameChains(c, guardChains(link)) && tables[i].Flags == 0 // a dormant table guards nothing
+	g.NAT = observeNAT(c)
+	g.Sound = whole && sameChains(c, guardChains(g)) && tables[i].Flags == 0 // a dormant table guards nothing
 	return g, nil
 }
 

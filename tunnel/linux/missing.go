@@ -5,10 +5,12 @@ import (
 	"fmt"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"postroad/peers"
+	"postroad/tunnel"
 	"postroad/tunnel/userspace"
 )
 
@@ -21,7 +23,7 @@ var errNoWireGuard = errors.New("the kernel has no WireGuard: use Linux 5.6 or n
 // Missing says what the host lacks for a backend, and how to get it; nil:
 // nothing. It tries instead of guessing from versions, and leaves nothing behind.
 func Missing(b peers.Backend) error {
-	return errors.Join(missingTables(), missingRules(), missingBackend(b))
+	return errors.Join(missingTables(), missingNAT(), missingRules(), missingBackend(b))
 }
 
 // Passing says whether an error may be gone at the next try, unlike a lack.
@@ -38,6 +40,24 @@ func missingTables() error {
 	_, err := new(nftables.Conn).ListTablesOfFamily(guardTable.Family)
 	if err != nil {
 		return fmt.Errorf("the kernel has no nf_tables (%w): use one with its module (`modprobe nf_tables`, CONFIG_NF_TABLES)", err)
+	}
+	return nil
+}
+
+// missingNAT makes a chain and takes it away, in one batch that leaves nothing.
+func missingNAT() error {
+	if missingTables() != nil { // and so said
+		return nil
+	}
+	c := new(nftables.Conn)
+	table := c.AddTable(&nftables.Table{Family: guardTable.Family, Name: probeLink})
+	chain := c.AddChain(&nftables.Chain{Table: table, Name: chainFrom, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(v4(), translate(expr.NATTypeSourceNAT, tunnel.LinkAddress.Addr())...)})
+	c.DelTable(table)
+	if err := c.Flush(); err != nil && !Passing(err) && !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("the kernel cannot translate addresses of both families in one nft table (%w): use Linux 5.2 or newer with "+
+			"its modules (`modprobe nft_chain_nat nft_nat`, CONFIG_NFT_NAT)", err)
 	}
 	return nil
 }
