@@ -185,38 +185,57 @@ func ownAddresses(e *Evidence) (all []Finding) {
 			continue
 		}
 		severity, weight := Note, 50
+		to := "right behind 1:1 NAT only"
+		if i := slices.IndexFunc(e.Want.Guard.NAT.Inside, func(i tunnel.Inside) bool { return i.Outer == a }); i >= 0 {
+			to = "right behind 1:1 NAT, so mail for it goes to " + e.Want.Guard.NAT.Inside[i].Inner.String()
+		}
 		if slices.ContainsFunc(e.Peers, func(p Peer) bool { return p.Answered && !anyWorks(&p, a.Is4()) }) {
 			severity, weight = Problem, 88
 		}
-		all = append(all, found(severity, weight, fmt.Sprintf("host.addresses has %s, which no interface has: right behind 1:1 NAT only", a),
+		all = append(all, found(severity, weight, fmt.Sprintf("host.addresses has %s, which no interface has: %s", a, to),
 			"if this host has no such address, correct host.addresses and send the peers a new card")...)
 	}
 	return all
 }
 
 // mtaSource looks for connections, and settings of MTAs, from addresses that are
-// not declared: the peers' tunnels drop them.
+// not declared. The link translates them; where it cannot, the peers' tunnels
+// drop them.
 func mtaSource(e *Evidence) (all []Finding) {
 	if e.Config == nil || e.LookError != nil {
 		return nil
 	}
-	const mend = "have it speak from one of host.addresses, or add the address there and have the peers add it to theirs for this host"
-	own := ownOf(e)
 	for mta, bounds := range e.Host.OutOf {
 		for _, b := range bounds {
-			if b.Addr.IsGlobalUnicast() && !slices.Contains(own, b.Addr) {
-				all = append(all, found(Problem, 92, fmt.Sprintf("%s is set to speak from %s (%s), which the peers do not know: they know %s",
-					mta, b.Addr, b.Setting, list(own)), mend)...)
-			}
+			all = append(all, undeclared(e, b.Addr, fmt.Sprintf("%s is set to speak from %s (%s)", mta, b.Addr, b.Setting))...)
 		}
 	}
 	for _, s := range e.Host.Speaking {
-		if len(all) == 0 && !slices.Contains(own, s.Addr()) {
-			all = append(all, found(Problem, 91, fmt.Sprintf("an SMTP connection with a peer has our end at %s, which the peers do not know: they know %s",
-				s.Addr(), list(own)), mend)...)
+		if len(all) == 0 {
+			all = append(all, undeclared(e, s.Addr(), fmt.Sprintf("an SMTP connection with a peer has our end at %s", s.Addr()))...)
 		}
 	}
 	return all
+}
+
+// undeclared finds nothing wrong with private addresses that the link
+// translates: that is how it is in a container, and behind 1:1 NAT.
+func undeclared(e *Evidence, a netip.Addr, what string) []Finding {
+	own, nat := ownOf(e), e.Want.Guard.NAT
+	if !a.IsGlobalUnicast() || slices.Contains(own, a) {
+		return nil
+	}
+	from := slices.IndexFunc(nat.From, func(f netip.Addr) bool { return f.Is4() == a.Is4() })
+	inside := slices.ContainsFunc(nat.Inside, func(i tunnel.Inside) bool { return i.Inner == a })
+	switch {
+	case from < 0:
+		return found(Problem, 92, fmt.Sprintf("%s, which the peers do not know: they know %s", what, list(own)),
+			"have it speak from one of host.addresses, or add the address there and have the peers add it to theirs for this host")
+	case a.IsPrivate(), inside:
+		return nil
+	}
+	return found(Warning, 61, fmt.Sprintf("%s, which the peers do not know: they see %s instead", what, nat.From[from]),
+		"if they should see that address, add it to host.addresses, and have the peers add it to theirs for this host")
 }
 
 // ownOf returns the addresses that this host speaks to peers from.
