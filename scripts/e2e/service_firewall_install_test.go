@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,25 +19,11 @@ func TestServiceFirewallInstall(t *testing.T) {
 	must(t, s.bravo.Kill())
 	must(t, sh(ctx, s.Router, noForwarding))
 	s.boot(ctx, t)
-	install := installer(ctx, t, s.m.Host)
-	root, err := filepath.Abs("../..")
-	must(t, err)
-	open := func(port string) string { // what scripts/install does about it, without the rest
-		t.Helper()
-		return run(ctx, t, s.m.Host, "bash", "-euc", "cd "+root+"; . scripts/packaging/service.sh; . scripts/firewall; set -o pipefail; open_firewall "+port)
-	}
-	says := func(out string, all ...string) {
-		t.Helper()
-		for _, want := range all {
-			if !strings.Contains(out, want) {
-				t.Errorf("does not say %q:\n%s", want, out)
-			}
-		}
-	}
-	says(open("51825"), "no firewall to open", "postroad doctor")
+	install, do := installer(ctx, t, s.m.Host), s.installs(ctx, t)
+	says(t, do("open_firewall 51825"), "no firewall to open", "postroad doctor")
 
 	run(ctx, t, s.m.Host, "sh", "-ec", "systemctl enable --now nftables ufw; ufw allow 25/tcp; ufw deny proto udp to any port 7; ufw --force enable")
-	says(install("--open-firewall", "|| echo it fails"), "ufw: opened UDP port 51825, before all", "nftables.service: opened UDP port 51825, until",
+	says(t, install("--open-firewall", "|| echo it fails"), "ufw: opened UDP port 51825, before all", "nftables.service: opened UDP port 51825, until",
 		`after line 5: udp dport 51825 accept comment "postroad"`, "it fails") // as a line of the file is missing
 	run(ctx, t, s.m.Host, "sed", "-i", "5a udp dport 51825 accept", "/etc/nftables.conf")
 	s.alpha.Key = run(ctx, t, s.m.Host, "sh", "-c", "postroad pubkey <"+lab.KeyFile)
@@ -45,26 +32,55 @@ func TestServiceFirewallInstall(t *testing.T) {
 	must(t, s.systemctl(ctx, "reload", "postroad"))
 	must(t, s.bravo.Start(ctx))
 	s.protected(ctx, t)
-	says(open("51825"), "ufw: UDP port 51825 is open already", "nftables.service: UDP port 51825 is open already")
-	says(open("51824 || true"), "ufw: closed UDP port 51825", "ufw: opened UDP port 51824, before all", "nftables.service: closed", "nftables.service: opened UDP port 51824, until")
+	says(t, do("open_firewall 51825"), "ufw: UDP port 51825 is open already", "nftables.service: UDP port 51825 is open already")
+	says(t, do("open_firewall 51824 || true"), "ufw: closed UDP port 51825", "ufw: opened UDP port 51824, before all",
+		"nftables.service: closed", "nftables.service: opened UDP port 51824, until")
 
-	run(ctx, t, s.m.Host, "sh", "-ec", "ufw disable; systemctl disable --now nftables; systemctl enable --now firewalld; firewall-cmd --permanent --add-service=smtp; firewall-cmd --reload")
-	says(open("51825"), "firewalld: opened UDP port 51825 in zone public")
-	says(open("51825"), "firewalld: UDP port 51825 is open already in zone public")
-	must(t, s.bravo.Kill()) // what it says next is new to alpha: another port, of a NAT that has forgotten
-	run(ctx, t, s.Router, "sh", "-ec", "nft flush chain ip nat post; nft add rule ip nat post ip saddr 198.51.100.20 udp sport 51999 snat to 198.51.100.20:40002")
-	must(t, s.bravo.Write("[host]\nlisten_port = 51999", s.alpha.Block("endpoint = \"192.0.2.10:51999\"")))
-	must(t, s.alpha.Write("[host]\nlisten_port = 51999", s.bravo.Block()))
-	must(t, s.systemctl(ctx, "reload", "postroad"))
-	says(open("51999"), "firewalld: closed 51825/udp in zone public", "firewalld: opened UDP port 51999 in zone public")
-	run(ctx, t, s.m.Host, "firewall-cmd", "--reload")
-	must(t, s.bravo.Start(ctx))
-	s.protected(ctx, t)
-
-	says(install("--uninstall"), "ufw: closed UDP port 51824", "firewalld: closed 51999/udp in zone public")
-	const left = "ufw show added; firewall-cmd --list-all; firewall-cmd --permanent --list-all; firewall-cmd --permanent --get-services"
-	out := run(ctx, t, s.m.Host, "sh", "-c", left)
-	if strings.Contains(out, "51999") || strings.Contains(out, "5182") || strings.Contains(out, "postroad") || !strings.Contains(out, "ufw allow 25/tcp") || !strings.Contains(out, "ufw deny") {
+	says(t, install("--uninstall"), "ufw: closed UDP port 51824", "nftables.service: closed")
+	out := run(ctx, t, s.m.Host, "sh", "-c", "ufw show added; nft list chain inet filter input")
+	if strings.Contains(out, "5182") || !strings.Contains(out, "ufw allow 25/tcp") || !strings.Contains(out, "ufw deny") {
 		t.Errorf("left:\n%s", out)
+	}
+}
+
+// The same with firewalld, which keeps nftables.service from running.
+func TestServiceFirewallInstallFirewalld(t *testing.T) {
+	ctx, f := newFirewalled(t, "systemctl enable --now firewalld; firewall-cmd --permanent --add-service=smtp; firewall-cmd --reload", nil)
+	do := f.installs(ctx, t)
+	f.waits(ctx, t)
+	says(t, do("open_firewall 51824"), "firewalld: opened UDP port 51824 in zone public")
+	f.waits(ctx, t)
+	says(t, do("open_firewall 51825"), "firewalld: closed 51824/udp in zone public", "firewalld: opened UDP port 51825 in zone public")
+	f.protected(ctx, t) // at once, and after a reload
+	run(ctx, t, f.m.Host, "firewall-cmd", "--reload")
+	says(t, do("open_firewall 51825"), "firewalld: UDP port 51825 is open already in zone public")
+	says(t, do("close_firewall"), "firewalld: closed 51825/udp in zone public")
+	out := run(ctx, t, f.m.Host, "sh", "-c", "firewall-cmd --list-all; firewall-cmd --permanent --list-all; firewall-cmd --permanent --get-services")
+	if strings.Contains(out, "5182") || strings.Contains(out, "postroad") || !strings.Contains(out, " smtp") {
+		t.Errorf("left:\n%s", out)
+	}
+}
+
+// installs returns a function that does what scripts/install does about
+// firewalls, without the rest.
+func (s *service) installs(ctx context.Context, t *testing.T) func(words string) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	must(t, err)
+	if _, err := s.m.Run(ctx, "test", "-e", root); err != nil {
+		must(t, s.m.Share(root))
+	}
+	return func(words string) string {
+		t.Helper()
+		return run(ctx, t, s.m.Host, "bash", "-euc", "cd "+root+"; . scripts/packaging/service.sh; . scripts/firewall; set -o pipefail; "+words)
+	}
+}
+
+func says(t *testing.T, out string, all ...string) {
+	t.Helper()
+	for _, want := range all {
+		if !strings.Contains(out, want) {
+			t.Errorf("does not say %q:\n%s", want, out)
+		}
 	}
 }
