@@ -149,7 +149,9 @@ func TestPathMTU(t *testing.T) {
 		{true, map[int]int{1280: 1200, 1400: 1312, 1492: 1408, 9000: 8912}},
 	} {
 		t.Run(fmt.Sprintf("outer v6=%v", outer.v6), func(t *testing.T) {
-			t.Parallel()
+			if lab.Patience() == 1 {
+				t.Parallel()
+			}
 			ctx, r := newLongRoad(t, outer.v6)
 			none := watch(ctx, t, r.Standard)
 			for _, path := range []int{1280, 1492, 9000} {

@@ -43,7 +43,7 @@ func (h *Host) runIn(ctx context.Context, ns int, stdin, name string, args ...st
 	var stdout, stderr bytes.Buffer
 	err := h.enter(ns, func() error {
 		cmd = exec.CommandContext(ctx, lookPath(name), args...)
-		cmd.Env, cmd.Dir, cmd.WaitDelay = environment(), "/", 2*time.Second
+		cmd.Env, cmd.Dir, cmd.WaitDelay = environment(), "/", 2*time.Second*Patience()
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 		return cmd.Start()
 	})
