@@ -67,6 +67,15 @@ func TestNeighboursBind(t *testing.T) {
 			t.Errorf("the doctor says %+v", r.Findings)
 		}
 	})
+	t.Run("not declared", func(t *testing.T) {
+		must(t, alpha.Write("[host]\naddresses = "+tomlList(all[l.Alpha][:2]), bravo.BlockOf(all[l.Bravo]...)))
+		_, err := alpha.Command(ctx, "reload")
+		must(t, err)
+		for i, v6 := range []bool{false, true} {
+			must(t, p.alpha.Set(ctx, fmt.Sprintf("relayhost = [%s]:25", l.Bravo.Addr(v6))))
+			arrives(ctx, t, p.alpha, "alice@alpha.example", p.bravo, "bob@bravo.example", all[l.Alpha][i])
+		}
+	})
 	none()
 }
 
