@@ -23,7 +23,7 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.C
 	cmd.Env = environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	cmd.WaitDelay = 2 * time.Second
+	cmd.WaitDelay = 2 * time.Second * Patience()
 	return cmd
 }
 
