@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,23 +79,28 @@ const clearMail = `table inet policies {
 	}
 }`
 
+// booting keeps two labs from starting their mail servers at once: Postfix takes
+// its time where others want the processor.
+var booting sync.Mutex
+
 func newPolicyLab(t *testing.T) *policyLab {
 	t.Helper()
+	booting.Lock()
+	defer booting.Unlock()
 	ctx, s := newLab(t)
 	l := &policyLab{Standard: s, ctx: ctx}
-	must(t, s.Bravo.Sysctl("net.ipv4.tcp_syn_retries", "1")) // Exim's own time-out does not count with TCP Fast Open
+	err := s.Bravo.Sysctl("net.ipv4.tcp_syn_retries", "1") // Exim's own time-out does not count with TCP Fast Open
+	must(t, err)
 	must(t, s.Router.WriteFile("/run/policies.nft", fmt.Appendf(nil, clearMail, s.Alpha.IPv4, s.Alpha.IPv6, s.Bravo.IPv4, s.Bravo.IPv6,
 		s.Charlie.IPv4, s.Charlie.IPv6), 0o644))
 	run(ctx, t, s.Router, "nft", "-f", "/run/policies.nft")
-	var all errgroup.Group
-	all.Go(func() (err error) { l.alpha, err = s.Alpha.Postroad(ctx, binary); return err })
-	all.Go(func() (err error) { l.bravo, err = s.Bravo.Postroad(ctx, binary); return err })
-	all.Go(func() (err error) {
-		l.postfix, err = s.Alpha.Postfix(ctx, "smtpd_junk_command_limit = 100000", "smtp_connect_timeout = 2s")
-		return err
-	})
-	all.Go(func() (err error) { l.exim, err = s.Bravo.Exim(ctx, "smtp_accept_max_nonmail = 100000"); return err })
-	must(t, all.Wait())
+	l.alpha, err = s.Alpha.Postroad(ctx, binary)
+	must(t, err)
+	l.bravo, err = s.Bravo.Postroad(ctx, binary)
+	must(t, err)
+	l.postfix = postfix(ctx, t, s.Alpha, "smtpd_junk_command_limit = 100000", "smtp_connect_timeout = 2s")
+	l.exim, err = s.Bravo.Exim(ctx, "smtp_accept_max_nonmail = 100000")
+	must(t, err)
 	return l
 }
 
