@@ -321,7 +321,7 @@ var hostIlls = []ill{
 		first: site{alpha: "ip address add 2001:db8:a::11/64 dev eth0; echo 'smtp_bind_address6 = 2001:db8:a::11' >>/etc/postfix/main.cf"}},
 	{name: "some MTA speaks from an address that bravo does not know", cause: "mta-source", host: `addresses = ["192.0.2.10", "2001:db8:a::10"]`,
 		first: site{alpha: "ip address add 192.0.2.11/24 dev eth0"},
-		then:  onAlpha("nc -s 192.0.2.11 198.51.100.20 25 >/dev/null 2>&1 </dev/zero & sleep 0.3")},
+		then:  onAlpha("(sleep 60 | nc -s 192.0.2.11 198.51.100.20 25) >/dev/null 2>&1 & sleep 0.3")},
 }
 
 var mailIlls = []ill{
