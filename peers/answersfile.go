@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 )
 
 // AnswersFile is the name of the file, beside that of the selectors, in which the
@@ -20,14 +17,7 @@ type answersFile struct {
 
 // Save writes the answers to a file, whole or not at all.
 func (a Answers) Save(path string) error {
-	data, err := json.Marshal(answersFile{a})
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
-	}
-	if err == nil {
-		err = replaceFile(path, append(data, '\n'), nil)
-	}
-	if err != nil {
+	if err := memorize(path, answersFile{a}); err != nil {
 		return fmt.Errorf("remembering what DNS says: %w", err)
 	}
 	return nil
@@ -36,14 +26,7 @@ func (a Answers) Save(path string) error {
 // LoadAnswers reads what Save wrote. No file means that nothing is known, and is
 // no error.
 func LoadAnswers(path string) (Answers, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var a Answers
-	if err == nil {
-		a, err = parseAnswers(data)
-	}
+	a, err := recall(path, parseAnswers)
 	if err != nil {
 		return nil, fmt.Errorf("reading what DNS said last, from %s: %w", path, err)
 	}

@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -75,14 +72,7 @@ func (f LatchFile) Save(l Latches) error {
 	if l == nil {
 		l = Latches{}
 	}
-	data, err := json.MarshalIndent(latchFile{l}, "", "  ")
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(string(f)), 0o700) // systemd's StateDirectory= makes it, other inits do not
-	}
-	if err == nil {
-		err = replaceFile(string(f), append(data, '\n'), nil)
-	}
-	if err != nil {
+	if err := memorize(string(f), latchFile{l}); err != nil {
 		return fmt.Errorf("remembering which peers have answered: %w", err)
 	}
 	return nil
@@ -92,14 +82,7 @@ func (f LatchFile) Save(l Latches) error {
 // error; after an error nothing is known, and every peer is to be taken for one
 // that has.
 func (f LatchFile) Load() (Latches, error) {
-	data, err := os.ReadFile(string(f))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var l Latches
-	if err == nil {
-		l, err = parseLatches(data)
-	}
+	l, err := recall(string(f), parseLatches)
 	if err != nil {
 		return nil, fmt.Errorf("reading which peers have answered, from %s: %w: put the file right, or remove it to forget them all, and then `postroad reload`", f, err)
 	}

@@ -4,10 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -40,14 +37,7 @@ func (s Selectors) Config() *Config {
 
 // Save writes the selectors to a file, whole or not at all.
 func (s Selectors) Save(path string) error {
-	data, err := json.Marshal(s)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700) // systemd's StateDirectory= makes it, other inits do not
-	}
-	if err == nil {
-		err = replaceFile(path, append(data, '\n'), nil)
-	}
-	if err != nil {
+	if err := memorize(path, s); err != nil {
 		return fmt.Errorf("remembering what is protected: %w", err)
 	}
 	return nil
@@ -56,13 +46,7 @@ func (s Selectors) Save(path string) error {
 // LoadSelectors reads what Save wrote. No file means nothing to protect, and is
 // no error.
 func LoadSelectors(path string) (s Selectors, err error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
-	if err == nil {
-		s, err = parseSelectors(data)
-	}
+	s, err = recall(path, parseSelectors)
 	if err != nil {
 		return Selectors{}, fmt.Errorf("reading what was protected, from %s: %w", path, err)
 	}
