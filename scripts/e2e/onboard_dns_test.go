@@ -52,9 +52,9 @@ func TestUserspaceOnboardingAsksDNS(t *testing.T) {
 		{"agrees", []string{bravo, mx}, []string{"agrees:"}},
 		{"backup MX is us", []string{bravo, mx, own, "--mx-host=bravo.example,mx1.alpha.example,20"}, []string{"agrees:"}},
 		{"no such name", []string{mx}, []string{"DNS knows no address of mx.bravo.example", "takes no mail for bravo.example"}},
-		{"one address more", []string{bravo, mx, "--host-record=mx.bravo.example,198.51.100.21"}, []string{"is 198.51.100.21 too", "(198.51.100.21), which is no peer"}},
+		{"one address more", []string{bravo, mx, "--host-record=mx.bravo.example,198.51.100.21"}, []string{"is 198.51.100.21 too", "normally goes to mx.bravo.example IN CLEAR (preference 10, 198.51.100.21)"}},
 		{"elsewhere", []string{"--host-record=mx.bravo.example,203.0.113.99", mx}, []string{"which is none of the peer's addresses here", "takes no mail for bravo.example"}},
-		{"an MX that is no peer", []string{bravo, mx, mx2, "--host-record=mx2.bravo.example,203.0.113.30"}, []string{"its MX host mx2.bravo.example (203.0.113.30), which is no peer"}},
+		{"an MX that is no peer", []string{bravo, mx, mx2, "--host-record=mx2.bravo.example,203.0.113.30"}, []string{"can go to mx2.bravo.example in clear (preference 20, 203.0.113.30)"}},
 		{"no MX of it", []string{bravo, mx2}, []string{"mx.bravo.example takes no mail for bravo.example: none of its MX hosts (mx2.bravo.example)"}},
 	} {
 		must(t, dns.Stop(ctx, unix.SIGTERM))

@@ -145,11 +145,11 @@ func TestPeerAddOnFullDisk(t *testing.T) {
 	ctx, l := newLab(t)
 	o := newOperator(t, l.Alpha)
 	run(ctx, t, l.Alpha.Host, "mkdir", "-p", "/etc/postroad")
-	run(ctx, t, l.Alpha.Host, "mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", "/etc/postroad")
+	run(ctx, t, l.Alpha.Host, "mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", "/etc/postroad")
 	o.types(ctx, t, "", "init")
 	before, err := l.Alpha.ReadFile(lab.PeersFile)
 	must(t, err)
-	_, err = l.Alpha.Run(ctx, "sh", "-c", "head -c 16384 /dev/zero >/etc/postroad/fill") // as much as fits
+	_, err = l.Alpha.Run(ctx, "sh", "-c", "head -c 32768 /dev/zero >/etc/postroad/fill") // as much as fits
 	if err == nil {
 		t.Fatal("the disk is not full")
 	}
