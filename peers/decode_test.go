@@ -256,7 +256,7 @@ func TestDecodeManyPeers(t *testing.T) {
 	if len(c.Peers) != 10_000 {
 		t.Errorf("got %d peers", len(c.Peers))
 	}
-	if took := time.Since(start); took > 5*time.Second { // about 0.1 s
+	if took := time.Since(start); took > time.Minute { // 1 s; 10 with -race on a busy machine; a quadratic one takes hours
 		t.Errorf("took %v", took)
 	}
 }
