@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,13 +102,28 @@ func TestSummaryOfDomains(t *testing.T) {
 
 // A deliverer is DNS: what it says now, and how often it was asked.
 type deliverer struct {
+	mu    sync.Mutex
 	says  peers.Delivery
 	asked int
 }
 
 func (d *deliverer) lookup(context.Context, string) peers.Delivery {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.asked++
 	return d.says
+}
+
+func (d *deliverer) say(x peers.Delivery) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.says = x
+}
+
+func (d *deliverer) times() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked
 }
 
 // What is known is asked for again when its TTL is over, and kept while DNS does
@@ -114,8 +131,8 @@ func (d *deliverer) lookup(context.Context, string) peers.Delivery {
 func TestDomainsAreLookedUpAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := &deliverer{says: peers.Delivery{Hosts: []peers.Exchanger{exchanger("mx1", 10, "203.0.113.5")}, TTL: 5 * time.Minute}}
-		changed := 0
-		d := newDomains(dns.lookup, func() { changed++ })
+		var changed atomic.Int64
+		d := newDomains(dns.lookup, func() { changed.Add(1) })
 		d.want([]peers.Peer{{Domains: []string{"partner.example"}}})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { _ = d.run(ctx) }()
@@ -124,26 +141,26 @@ func TestDomainsAreLookedUpAgain(t *testing.T) {
 			time.Sleep(wait)
 			synctest.Wait()
 			a := d.answers()["partner.example"]
-			if dns.asked != asked || len(a.Hosts) != 1 || a.failing.IsZero() == failing {
-				t.Errorf("asked %d times, want %d; known: %+v", dns.asked, asked, a)
+			if n := dns.times(); n != asked || len(a.Hosts) != 1 || a.failing.IsZero() == failing {
+				t.Errorf("asked %d times, want %d; known: %+v", n, asked, a)
 			}
 		}
 		after(0, 1, false)
 		after(4*time.Minute, 1, false)
 		after(2*time.Minute, 2, false)
-		dns.says = peers.Delivery{Err: errSilent}
+		dns.say(peers.Delivery{Err: errSilent})
 		after(4*time.Minute+45*time.Second, 4, true) // when it was due, and once more
 		since := d.answers()["partner.example"].failing
 		after(domainRetry, 5, true)
 		if got := d.answers()["partner.example"].failing; !got.Equal(since) {
 			t.Errorf("failing since %v, then since %v", since, got)
 		}
-		dns.says = peers.Delivery{Hosts: []peers.Exchanger{exchanger("mx2", 10, "203.0.113.6")}, TTL: time.Hour}
+		dns.say(peers.Delivery{Hosts: []peers.Exchanger{exchanger("mx2", 10, "203.0.113.6")}, TTL: time.Hour})
 		after(domainRetry, 6, false)
 		d.want(nil)
 		synctest.Wait()
-		if len(d.answers()) != 0 || changed == 0 {
-			t.Errorf("known of what is no longer asked for: %v; told %d times", d.answers(), changed)
+		if len(d.answers()) != 0 || changed.Load() == 0 {
+			t.Errorf("known of what is no longer asked for: %v; told %d times", d.answers(), changed.Load())
 		}
 		cancel()
 	})
@@ -175,8 +192,8 @@ func TestDomainsAreNotAskedForTooOften(t *testing.T) {
 		go func() { _ = d.run(ctx) }()
 		time.Sleep(time.Minute - time.Second)
 		synctest.Wait()
-		if dns.asked != 3 {
-			t.Errorf("asked %d times in a minute, want 3", dns.asked)
+		if n := dns.times(); n != 3 {
+			t.Errorf("asked %d times in a minute, want 3", n)
 		}
 		cancel()
 	})
