@@ -97,7 +97,7 @@ func TestUserspaceStartIsFast(t *testing.T) {
 		forget(ctx, t, l.Alpha.Host)
 	}
 	t.Logf("figure: from start to ready, best of 3: %s", took.Round(time.Millisecond))
-	if took > 300*time.Millisecond {
+	if took > 500*time.Millisecond { // 0.2 s on an idle machine
 		t.Errorf("it took %s", took)
 	}
 }
