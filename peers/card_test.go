@@ -74,7 +74,7 @@ func TestParseCardRefuses(t *testing.T) {
 
 // What Block writes ParseCard reads, and whatever it reads is sound.
 func FuzzParseCard(f *testing.F) {
-	for _, s := range []string{partnerBlock, letter("> ", partnerBlock), letter("", "[[peer]]\nname = \"a\"\naddresses = [\n"), "[[peer]]\nkeepalive = \"25s\"", "> [[peer]]\n>"} {
+	for _, s := range []string{partnerBlock, letter("> ", partnerBlock), letter("", "[[peer]]\nname = \"a\"\naddresses = [\n"), "[[peer]]\nkeepalive = \"25s\"", "> [[peer]]\n>", "[[peer]]\nname = \"B.example\"\npublic_key = \"" + publicB + "\"\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -82,7 +82,7 @@ func FuzzParseCard(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !isHostName(p.Name) || p.PublicKey == (PublicKey{}) || len(p.Addresses) == 0 || !p.PresharedKey.IsZero() {
+		if !isHostName(p.Name) || p.PublicKey == (PublicKey{}) || len(p.Addresses)+len(p.Names) == 0 || !p.PresharedKey.IsZero() {
 			t.Errorf("peer %+v", p)
 		}
 		again, err := ParseCard("f", []byte(p.Block()))

@@ -16,6 +16,7 @@ func FuzzDecode(f *testing.F) {
 		"[[\"\\", "peer = [{name = \"" + privateText + "\"}, 1]", "[[peer]]\nname = \"a\"\nkeepalive = 0\n[peer.x]\n", "\xef\xbb\xbf[host]\n", "a = [[[[{b = 1}]]]]",
 		"[host]\nprivate_key_file = \"/etc/" + publicB + "\"\nports = [1, 2]\naddresses = [\"10.0.0.1\"]\n", "\"" + privateText + "\" = 1",
 		"[[peer]]\nname=\"b\"\npublic_key=\"" + publicB + "\"\naddresses=[\"203.0.113.5\"]\nendpoint=\"[::2]:1\"\npreshared_key_file=\"/bad.key\"\n",
+		"[[peer]]\nname=\"B.example\"\npublic_key=\"" + publicB + "\"\n", "[[peer]]\nname=\"b\"\npublic_key=\"" + publicB + "\"\naddresses=[\"mx.B.example\", \"2001:db8::1\"]\n",
 	} {
 		f.Add([]byte(s))
 	}
@@ -64,11 +65,12 @@ func checkConfig(t *testing.T, c *Config) {
 		}
 	}
 	names, keys, seen := map[string]bool{}, map[PublicKey]bool{h.PrivateKey.Public(): true}, map[netip.Addr]bool{}
+	hosts := map[string]bool{}
 	checkAddresses(t, h.Addresses, seen)
 	checkDomains(t, h.Domains)
 	for _, p := range c.Peers {
 		name := strings.ToLower(p.Name)
-		if !isHostName(name) || names[name] || keys[p.PublicKey] || p.PublicKey == (PublicKey{}) || len(p.Addresses) == 0 || checkPolicy(string(p.Policy)) != nil {
+		if !isHostName(name) || names[name] || keys[p.PublicKey] || p.PublicKey == (PublicKey{}) || len(p.Addresses)+len(p.Names) == 0 || checkPolicy(string(p.Policy)) != nil {
 			t.Errorf("peer %+v", p)
 		}
 		names[name], keys[p.PublicKey] = true, true
@@ -76,6 +78,7 @@ func checkConfig(t *testing.T, c *Config) {
 			t.Errorf("keepalive %v", p.Keepalive)
 		}
 		checkAddresses(t, p.Addresses, seen)
+		checkNames(t, p.Names, hosts)
 		checkDomains(t, p.Domains)
 		checkEndpoint(t, p.Endpoint)
 	}
@@ -88,6 +91,17 @@ func checkAddresses(t *testing.T, all []netip.Addr, seen map[netip.Addr]bool) {
 			t.Errorf("address %v", a)
 		}
 		seen[a] = true
+	}
+}
+
+// checkNames fails if a name could not be looked up, or is another peer's too.
+func checkNames(t *testing.T, all []string, seen map[string]bool) {
+	t.Helper()
+	for _, name := range all {
+		if !isHostName(name) || strings.ToLower(name) != name || seen[name] {
+			t.Errorf("name %q", name)
+		}
+		seen[name] = true
 	}
 }
 
