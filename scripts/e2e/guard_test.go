@@ -191,6 +191,28 @@ func TestICMPErrorsTakeTheTunnel(t *testing.T) {
 	}
 }
 
+// Operators save the whole ruleset, and have it loaded at each boot: with the
+// guard in it, it loads, and is the guard.
+func TestUserspaceSavedRulesetLoads(t *testing.T) {
+	needBackend(t, "userspace")
+	ctx, r := newRoad(t)
+	none := watch(ctx, t, r.Standard)
+	run(ctx, t, r.Alpha.Host, "sh", "-c", "nft list ruleset >/run/saved && (echo flush ruleset && cat /run/saved) | nft -f -")
+	must(t, lab.Eventually(ctx, 10*time.Second, "the guard to be in place", func() error { return inPlace(ctx, r.alpha) }))
+	must(t, r.alpha.Kill())
+	run(ctx, t, r.Alpha.Host, "sh", "-c", "nft flush ruleset && nft -f /run/saved")
+	listen(ctx, t, r.Bravo, "25")
+	if reach(ctx, r.Alpha, r.Bravo.IPv4.String(), "25") {
+		t.Error("a connection came about without a daemon")
+	}
+	must(t, r.alpha.Start(ctx))
+	if !reach(ctx, r.Alpha, r.Bravo.IPv4.String(), "25") {
+		t.Error("no connection comes about with the daemon")
+	}
+	none()
+}
+
+
 // Every hook of the guard refuses alone: with the daemon stopped and all rules
 // gone nothing gets out or in, by either port, sent or forwarded, over either
 // family, and the last chain holds where the one before is empty.

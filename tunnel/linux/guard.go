@@ -12,7 +12,7 @@ import (
 // come in pairs: what would go out to a peer, and what claims to come from one.
 const (
 	setPorts = "ports"
-	setUDP   = "udp"
+	setUDP   = "wireguard" // nft could not read "udp" back
 	setOwn4  = "own4"
 	setOwn6  = "own6"
 	setOut4  = "out4"
