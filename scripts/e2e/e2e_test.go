@@ -51,6 +51,10 @@ func needBackend(t *testing.T, want string) {
 	}
 }
 
+// emulated says whether the tests run on a machine without processors of its own,
+// where all takes many times as long, and less has to do.
+func emulated() bool { return lab.Patience() > 2 }
+
 // rounds is how often to try something: less often on a machine that is slow.
 func rounds(n int) int { return max(1, n/min(3, int(lab.Patience()))) }
 

@@ -212,7 +212,6 @@ func TestUserspaceSavedRulesetLoads(t *testing.T) {
 	none()
 }
 
-
 // Every hook of the guard refuses alone: with the daemon stopped and all rules
 // gone nothing gets out or in, by either port, sent or forwarded, over either
 // family, and the last chain holds where the one before is empty.

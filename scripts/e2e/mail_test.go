@@ -18,7 +18,11 @@ func TestMailBothWays(t *testing.T) {
 	ctx, r := newRoad(t)
 	alpha, bravo := postfix(ctx, t, r.Alpha), postfix(ctx, t, r.Bravo)
 	none := watch(ctx, t, r.Standard)
-	for _, filter := range []string{"0", "1", "2"} {
+	filters := []string{"1", "0", "2"}
+	if emulated() {
+		filters = filters[:1] // the strict one
+	}
+	for _, filter := range filters {
 		for _, h := range []*lab.Site{r.Alpha, r.Bravo} {
 			for _, conf := range []string{"all", "default", "eth0"} {
 				must(t, h.Sysctl("net.ipv4.conf."+conf+".rp_filter", filter))
