@@ -160,7 +160,7 @@ func TestPathMTU(t *testing.T) {
 			none := watch(ctx, t, r.Standard)
 			paths := []int{1280, 1492, 9000}
 			if emulated() { // each takes minutes
-				paths = paths[:1]
+				paths = []int{1492}
 			}
 			for _, path := range paths {
 				must(t, r.middle.SetMTU(ctx, path))
