@@ -14,9 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
-	"golang.zx2c4.com/wireguard/tun"
 )
 
 // socketDir is where wg(8) and wgctrl look for UAPI sockets.
@@ -36,7 +34,8 @@ func Create(name string, mtu int, log *slog.Logger) (*Device, error) {
 	if _, err := net.InterfaceByName(name); err == nil {
 		return nil, fmt.Errorf("creating link %s: a link of this name exists", name)
 	}
-	t, err := tun.CreateTUN(name, mtu)
+	work := newProcessors()
+	t, err := newInterface(name, mtu, work)
 	if err != nil {
 		return nil, fmt.Errorf("creating TUN %s: %w", name, cmp.Or(Missing(), err))
 	}
@@ -45,7 +44,7 @@ func Create(name string, mtu int, log *slog.Logger) (*Device, error) {
 		t.Close()
 		return nil, err
 	}
-	d := &Device{dev: device.NewDevice(t, conn.NewDefaultBind(), logger(log)), uapi: uapi, name: name}
+	d := &Device{dev: device.NewDevice(t, newBind(work), logger(log)), uapi: uapi, name: name}
 	go d.serve()
 	return d, nil
 }
