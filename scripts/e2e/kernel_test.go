@@ -92,7 +92,7 @@ func TestKernelTransferDoesNotStall(t *testing.T) {
 		t.Error("the mail was through before all was done")
 	}
 	must(t, c.Stop(ctx))
-	wantUnaltered(ctx, t, alpha, bravo, id, "large", body)
+	wantUnaltered(ctx, t, alpha, bravo, "bob@bravo.example", id, "large", body)
 	none()
 	gap, err := c.LargestGap(ctx)
 	must(t, err)

@@ -106,24 +106,25 @@ func TestReloadKeepsOtherSessions(t *testing.T) {
 
 // wantUnaltered waits until a large mail of alice's has come to bob, and fails the
 // test unless it took one connection and is what was sent.
-func wantUnaltered(ctx context.Context, t *testing.T, alpha, bravo *lab.Postfix, id, marker, body string) {
+func wantUnaltered(ctx context.Context, t *testing.T, from, to *lab.Postfix, recipient, id, marker, body string) {
 	t.Helper()
 	must(t, lab.Eventually(ctx, time.Minute, "the mail to be sent", func() error {
-		if log, err := alpha.Log(); err != nil || !strings.Contains(log, id+": removed") {
+		if log, err := from.Log(); err != nil || !strings.Contains(log, id+": removed") {
 			return errors.Join(err, errors.New("it is not"))
 		}
 		return nil
 	}))
-	must(t, delivered(ctx, bravo))
-	mail, err := bravo.WaitMail(ctx, "bob", marker)
+	must(t, delivered(ctx, to))
+	user, _, _ := strings.Cut(recipient, "@")
+	mail, err := to.WaitMail(ctx, user, marker)
 	must(t, err)
 	_, got, _ := strings.Cut(mail, "\n\n")
 	if sha256.Sum256([]byte(strings.TrimSpace(got))) != sha256.Sum256([]byte(strings.TrimSpace(body))) {
 		t.Error("the mail arrived altered")
 	}
-	log, err := alpha.Log()
+	log, err := from.Log()
 	must(t, err)
-	if n := strings.Count(log, id+": to=<bob@bravo.example>"); n != 1 {
+	if n := strings.Count(log, id+": to=<"+recipient+">"); n != 1 {
 		t.Errorf("it took %d deliveries, not one connection", n)
 	}
 }

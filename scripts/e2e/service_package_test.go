@@ -36,7 +36,7 @@ func TestServiceUpgrade(t *testing.T) {
 			must(t, err)
 			must(t, more(ctx, r, begin+5<<20, 30*time.Second))
 			s.upgrade(ctx, t, kind)
-			wantUnaltered(ctx, t, alpha, bravo, id, "upgrade", body)
+			wantUnaltered(ctx, t, alpha, bravo, "bob@bravo.example", id, "upgrade", body)
 			stop()
 			none()
 			if now, err := s.m.ReadFile(lab.PeersFile); err != nil || string(now) != string(file) {
