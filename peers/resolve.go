@@ -168,8 +168,12 @@ func (e Endpoint) name() string { return nameKey(e.Host) }
 // endpoint has, in the order in which to try them.
 func (c *Config) Endpoints(known Answers, own []netip.Addr) map[string][]netip.Addr {
 	all := map[string][]netip.Addr{}
+	own = slices.Concat(own, c.Host.Addresses)
 	for _, p := range c.Peers {
-		trust := Trust{Private: p.PrivateAddresses, Own: slices.Concat(own, c.Host.Addresses)}
+		if p.Endpoint.Host == "" {
+			continue
+		}
+		trust := Trust{Private: p.PrivateAddresses, Own: own}
 		believed := slices.DeleteFunc(slices.Clone(known[p.Endpoint.name()]), func(k Known) bool { return trust.refuses(k.Addr) != "" })
 		if addrs := inOrder(believed); len(addrs) > 0 {
 			all[p.Endpoint.Host] = addrs

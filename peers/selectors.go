@@ -29,6 +29,11 @@ func (c *Config) Selectors() Selectors {
 	return s
 }
 
+// Equal says whether both are the same, in the same order.
+func (s Selectors) Equal(t Selectors) bool {
+	return s.Link == t.Link && slices.Equal(s.Ports, t.Ports) && slices.Equal(s.Addresses, t.Addresses)
+}
+
 // Config returns a config that protects what s selects, and knows no way to
 // carry it.
 func (s Selectors) Config() *Config {

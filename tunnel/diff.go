@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
-	"postroad/peers"
 )
 
 // roamAfter is how old a handshake must be before a peer's endpoint is set
@@ -101,9 +99,8 @@ func setPeers(have Device, want State, now time.Time) Plan {
 	if have.PrivateKey != w.PrivateKey || have.ListenPort != w.ListenPort {
 		p = append(p, SetDevice{link, w.PrivateKey, w.ListenPort})
 	}
-	byKey := indexPeers(have)
 	for _, peer := range w.Peers {
-		if set, ok := changePeer(byKey[peer.PublicKey], peer, now); ok {
+		if set, ok := changePeer(have.peer(peer.PublicKey), peer, now); ok {
 			p = append(p, SetPeer{link, set})
 		}
 	}
@@ -136,9 +133,8 @@ func raiseLink(have, want Link) Plan {
 // are new or reached at another place, and all when the link was down.
 func greetPeers(have, want State, now time.Time) Plan {
 	var p Plan
-	known := indexPeers(have.Device)
 	for _, peer := range want.Device.Peers {
-		set, _ := changePeer(known[peer.PublicKey], peer, now)
+		set, _ := changePeer(have.Device.peer(peer.PublicKey), peer, now)
 		if set.Endpoint.IsValid() || peer.Endpoint.IsValid() && !have.Link.Up {
 			p = append(p, GreetPeer{want.Link.Name, peer})
 		}
@@ -150,7 +146,7 @@ func greetPeers(have, want State, now time.Time) Plan {
 func addRoutes(have []Route, want State, twins bool) Plan {
 	var p Plan
 	forget := false
-	for _, r := range missing(want.Routes, have) {
+	for _, r := range lacking(want.Routes, have, CompareRoutes) {
 		if r.Unreachable == twins {
 			p = append(p, SetRoute{want.Link.Name, r})
 			forget = forget || r.Dst.Is6()
@@ -164,15 +160,11 @@ func addRoutes(have []Route, want State, twins bool) Plan {
 
 // removeRoutes removes what SetRoute has not replaced, tunnel routes first.
 func removeRoutes(have, want State) Plan {
-	kept := map[Route]bool{}
-	for _, r := range want.Routes {
-		kept[Route{Dst: r.Dst, Unreachable: r.Unreachable}] = true
-	}
 	var tunnel, twins Plan
-	for _, r := range have.Routes {
+	for _, r := range lacking(have.Routes, want.Routes, CompareRoutes) {
 		step := RemoveRoute{have.Link.Name, r}
 		switch {
-		case kept[Route{Dst: r.Dst, Unreachable: r.Unreachable}]:
+		case slices.ContainsFunc(want.routesTo(r.Dst), func(w Route) bool { return w.Unreachable == r.Unreachable }):
 		case r.Unreachable:
 			twins = append(twins, step)
 		default:
@@ -206,9 +198,8 @@ func loosenLink(have, want State) Plan {
 		return Plan{RemoveLink{have.Link.Name}}
 	}
 	var p Plan
-	wanted := indexPeers(want.Device)
 	for _, peer := range have.Device.Peers {
-		if wanted[peer.PublicKey] == nil {
+		if want.Device.peer(peer.PublicKey) == nil {
 			p = append(p, RemovePeer{have.Link.Name, peer.PublicKey})
 		}
 	}
@@ -218,31 +209,27 @@ func loosenLink(have, want State) Plan {
 	return p
 }
 
-func indexPeers(d Device) map[peers.PublicKey]*DevicePeer {
-	m := make(map[peers.PublicKey]*DevicePeer, len(d.Peers))
-	for i := range d.Peers {
-		m[d.Peers[i].PublicKey] = &d.Peers[i]
-	}
-	return m
-}
-
 // guardLess returns the elements of a that b has not.
 func guardLess(a, b Guard) Guard {
 	return Guard{Sound: a.Sound, Link: a.Link, Ports: missing(a.Ports, b.Ports),
-		Own: missing(a.Own, b.Own), Peers: missing(a.Peers, b.Peers), UDP: missing(a.UDP, b.UDP)}
+		Own: missing(a.Own, b.Own), Peers: lacking(a.Peers, b.Peers, netip.Addr.Compare), UDP: missing(a.UDP, b.UDP)}
 }
 
 func (g Guard) empty() bool { return len(g.Ports)+len(g.Own)+len(g.Peers)+len(g.UDP) == 0 }
 
 // missing returns the elements of want that have lacks, in want's order.
 func missing[T comparable](want, have []T) []T {
-	set := make(map[T]bool, len(have))
-	for _, x := range have {
-		set[x] = true
+	has := func(x T) bool { return slices.Contains(have, x) }
+	if len(have) > 16 {
+		set := make(map[T]bool, len(have))
+		for _, x := range have {
+			set[x] = true
+		}
+		has = func(x T) bool { return set[x] }
 	}
 	var out []T
 	for _, x := range want {
-		if !set[x] {
+		if !has(x) {
 			out = append(out, x)
 		}
 	}

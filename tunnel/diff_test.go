@@ -231,7 +231,7 @@ func TestPlanNeverUncovers(t *testing.T) {
 		plan := Diff(have, want, time.Now())
 		f := &fake{state: clone(have)}
 		for i, step := range plan {
-			if err := f.Do(context.Background(), step); err != nil {
+			if err := f.doOne(step); err != nil {
 				t.Fatalf("seed %d: step %d: %s: %v", seed, i, step, err)
 			}
 			for _, p := range watched {
@@ -254,7 +254,7 @@ func TestNewPeerIsClosedBeforeItIsOpened(t *testing.T) {
 		have, want := w.kernel(), Want(w.config(), w.facts())
 		f, closed := &fake{state: clone(have)}, map[packet]bool{}
 		for _, step := range Diff(have, want, time.Now()) {
-			if err := f.Do(context.Background(), step); err != nil {
+			if err := f.doOne(step); err != nil {
 				t.Fatalf("seed %d: %s: %v", seed, step, err)
 			}
 			for _, a := range want.Guard.Peers {

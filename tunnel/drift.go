@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -40,13 +41,16 @@ func causes(before *State, have Device, want State, now time.Time) func(Step) ca
 	if before == nil {
 		return func(Step) cause { return wanted }
 	}
-	asked := map[string]bool{}
-	for _, s := range Diff(*before, want, now) {
-		asked[s.String()] = true
-	}
+	asked := sync.OnceValue(func() map[string]bool { // most passes do nothing and never ask
+		all := map[string]bool{}
+		for _, s := range Diff(*before, want, now) {
+			all[s.String()] = true
+		}
+		return all
+	})
 	return func(s Step) cause {
 		switch {
-		case asked[s.String()]:
+		case asked()[s.String()]:
 			return wanted
 		case s == (ForgetPaths{}), Kind(s) == GreetingStep, roamed(have, s):
 			return occasion
@@ -59,7 +63,7 @@ func causes(before *State, have Device, want State, now time.Time) func(Step) ca
 // heard of at another one, which nobody did wrong.
 func roamed(have Device, s Step) bool {
 	set, ok := s.(SetPeer)
-	was := indexPeers(have)[set.Peer.PublicKey]
+	was := have.peer(set.Peer.PublicKey)
 	return ok && was != nil && was.PresharedKey == set.Peer.PresharedKey && was.Keepalive == set.Peer.Keepalive &&
 		slices.Equal(was.Allowed, set.Peer.Allowed)
 }

@@ -93,9 +93,17 @@ func (f *fake) steps() int {
 	return len(f.done)
 }
 
-func (f *fake) Do(_ context.Context, step Step) error {
+func (f *fake) Do(_ context.Context, steps []Step) []error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	errs := make([]error, len(steps))
+	for i, s := range steps {
+		errs[i] = f.doOne(s)
+	}
+	return errs
+}
+
+func (f *fake) doOne(step Step) error {
 	if f.failAt > 0 {
 		if f.failAt--; f.failAt == 0 {
 			return errInjected

@@ -3,7 +3,6 @@ package tunnel
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -58,11 +57,12 @@ type PeerStatus struct {
 
 // Judge says how each peer of c stands, in the order of the file.
 func Judge(c *peers.Config, have, want State, now time.Time) []PeerStatus {
-	known := indexPeers(have.Device)
 	all := make([]PeerStatus, len(c.Peers))
+	lost := len(missing(want.Rules, have.Rules)) > 0
 	for i, p := range c.Peers {
+		device := have.Device.peer(p.PublicKey)
 		s := PeerStatus{Name: p.Name, PublicKey: p.PublicKey, Policy: p.Policy, Addresses: append([]netip.Addr{}, p.Addresses...), Names: p.Names}
-		if d := known[p.PublicKey]; d != nil {
+		if d := device; d != nil {
 			s.LastHandshake, s.Endpoint, s.Received, s.Sent = d.LastHandshake, d.Endpoint, d.Received, d.Sent
 		}
 		for _, a := range p.Addresses {
@@ -70,14 +70,15 @@ func Judge(c *peers.Config, have, want State, now time.Time) []PeerStatus {
 			s.RefusedOut += have.Guard.Refused[a].Out
 		}
 		s.MTU = usedMTU(p, have)
-		s.State, s.Reason = judge(p, have, want, known[p.PublicKey], now)
+		s.State, s.Reason = judge(p, have, want, device, lost, now)
 		s.ByPolicy = s.State == Clear && bypass(p, want)
 		all[i] = s
 	}
 	return all
 }
 
-func judge(p peers.Peer, have, want State, device *DevicePeer, now time.Time) (PeerState, string) {
+// judge says how a peer stands. Lost says that not all rules are there.
+func judge(p peers.Peer, have, want State, device *DevicePeer, lost bool, now time.Time) (PeerState, string) {
 	if len(p.Addresses) == 0 {
 		return Blocked, "its address is not known: DNS has not said that of " + strings.Join(p.Names, ", ")
 	}
@@ -93,7 +94,7 @@ func judge(p peers.Peer, have, want State, device *DevicePeer, now time.Time) (P
 	if open {
 		return Blocked, "its policy lets it go in clear, and it is still stopped"
 	}
-	if why := amiss(p, have, want, device); why != "" {
+	if why := amiss(p, have, want, device, lost); why != "" {
 		return Blocked, why
 	}
 	switch {
@@ -109,7 +110,7 @@ func judge(p peers.Peer, have, want State, device *DevicePeer, now time.Time) (P
 }
 
 // amiss says what keeps a peer's mail from the tunnel. Empty: nothing.
-func amiss(p peers.Peer, have, want State, device *DevicePeer) string {
+func amiss(p peers.Peer, have, want State, device *DevicePeer, lost bool) string {
 	switch {
 	case have.Link.Name == "":
 		return "the link is not there"
@@ -119,9 +120,10 @@ func amiss(p peers.Peer, have, want State, device *DevicePeer) string {
 		return "the link does not know the peer"
 	case have.Device.ListenPort != want.Device.ListenPort:
 		return "the UDP port is not open"
-	case len(missing(want.Rules, have.Rules)) > 0:
+	case lost:
 		return "a rule is missing"
-	case !slices.ContainsFunc(have.Routes, func(r Route) bool { return !r.Unreachable && slices.Contains(p.Addresses, r.Dst) }):
+	}
+	if _, ok := have.tunnelRoute(p.Addresses); !ok {
 		return "no address of ours to reach it from"
 	}
 	for _, a := range p.Addresses {
@@ -140,11 +142,11 @@ func Closed(s State, peer netip.Addr, ports []uint16) bool {
 }
 
 func guarded(g Guard, peer netip.Addr, ports []uint16) bool {
-	return g.Sound && slices.Contains(g.Peers, peer) && len(missing(ports, g.Ports)) == 0
+	return g.Sound && g.guards(peer) && len(missing(ports, g.Ports)) == 0
 }
 
 func steered(s State, peer netip.Addr, ports []uint16) bool {
-	if !slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Dst == peer }) {
+	if len(s.routesTo(peer)) == 0 {
 		return false
 	}
 	if s.Past[peer] != "" {

@@ -3,7 +3,6 @@ package tunnel
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -60,7 +59,7 @@ func (l *Loop) judge(have, want State, now time.Time) []PeerStatus {
 func (l *Loop) remember() {
 	s := protected(l.resolved, l.policies.open(l.config)).Selectors()
 	s.Addresses = append(s.Addresses, l.held...)
-	if l.Remember == nil || l.kept != nil && reflect.DeepEqual(*l.kept, s) {
+	if l.Remember == nil || l.kept != nil && l.kept.Equal(s) {
 		return
 	}
 	was := l.forgets

@@ -19,8 +19,9 @@ type System interface {
 	// Observe reads what of ours is there, and the facts of the host. It
 	// changes nothing.
 	Observe(ctx context.Context, q Query) (State, Facts, error)
-	// Do does one step, whole or not at all.
-	Do(ctx context.Context, s Step) error
+	// Do does steps of one kind, each of them whole or not at all, and says of each
+	// why it was not done; nil: all were.
+	Do(ctx context.Context, steps []Step) []error
 	// Watch calls changed whenever something may have changed, until ctx ends
 	// (nil) or it can no longer watch (an error). By is for the log only.
 	Watch(ctx context.Context, changed func(by Culprit)) error
@@ -125,6 +126,8 @@ type Loop struct {
 	domainLog   domainLog
 	mtus        *mtus
 	settled     *State // what was in place after the last clean pass; nil: there was none
+	wished      State  // by the last pass
+	greetings   greetings
 	counters    Counters
 	tracker     tracker
 	drift       drift

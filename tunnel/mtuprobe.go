@@ -140,15 +140,10 @@ func (a *allowance) pass(now time.Time) {
 }
 
 // mtuWays returns a way for each family, of those that the routes have.
-func mtuWays(p peers.Peer, routes []Route) (ways []MTUWay) {
-	var has4, has6 bool
-	for _, r := range routes {
-		has := &has4
-		if r.Dst.Is6() {
-			has = &has6
-		}
-		if !r.Unreachable && !*has && slices.Contains(p.Addresses, r.Dst) {
-			*has = true
+func mtuWays(p peers.Peer, s State) (ways []MTUWay) {
+	for _, v6 := range []bool{false, true} {
+		family := slices.DeleteFunc(slices.Clone(p.Addresses), func(a netip.Addr) bool { return a.Is6() != v6 })
+		if r, ok := s.tunnelRoute(family); ok {
 			ways = append(ways, MTUWay{From: r.Src, To: r.Dst})
 		}
 	}

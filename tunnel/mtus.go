@@ -5,7 +5,6 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -80,9 +79,8 @@ func (m *mtus) see(c *peers.Config, have State, f Facts, now time.Time) {
 	defer m.mu.Unlock()
 	seen := map[peers.PublicKey]*mtuPeer{}
 	if c.Host.MTU == 0 && have.Link.Up {
-		devices := indexPeers(have.Device)
 		for _, p := range c.Peers {
-			if d := devices[p.PublicKey]; d != nil {
+			if d := have.Device.peer(p.PublicKey); d != nil {
 				seen[p.PublicKey] = m.seePeer(p, d, have, f, now)
 			}
 		}
@@ -95,7 +93,7 @@ func (m *mtus) see(c *peers.Config, have State, f Facts, now time.Time) {
 }
 
 func (m *mtus) seePeer(p peers.Peer, d *DevicePeer, have State, f Facts, now time.Time) *mtuPeer {
-	t := mtuTarget{name: p.Name, ways: mtuWays(p, have.Routes), endpoint: d.Endpoint.Addr(), path: f.Paths[d.Endpoint.Addr()],
+	t := mtuTarget{name: p.Name, ways: mtuWays(p, have), endpoint: d.Endpoint.Addr(), path: f.Paths[d.Endpoint.Addr()],
 		current: routeMTU(p, have), most: have.Link.MTU, handshake: d.LastHandshake, sent: d.Sent}
 	q := m.peers[p.PublicKey]
 	if q == nil {
@@ -111,20 +109,17 @@ func (m *mtus) seePeer(p peers.Peer, d *DevicePeer, have State, f Facts, now tim
 
 // routeMTU returns what a peer's routes say; zero: nothing, or there are none.
 func routeMTU(p peers.Peer, s State) int {
-	for _, r := range s.Routes {
-		if !r.Unreachable && slices.Contains(p.Addresses, r.Dst) {
-			return r.MTU
-		}
-	}
-	return 0
+	r, _ := s.tunnelRoute(p.Addresses)
+	return r.MTU
 }
 
 // usedMTU returns how large packets to a peer are, in bytes; zero: none are sent.
 func usedMTU(p peers.Peer, s State) int {
-	if len(mtuWays(p, s.Routes)) == 0 {
+	r, ok := s.tunnelRoute(p.Addresses)
+	if !ok {
 		return 0
 	}
-	return cmp.Or(routeMTU(p, s), s.Link.MTU)
+	return cmp.Or(r.MTU, s.Link.MTU)
 }
 
 // known returns what is to be used: what was measured or, where that is nothing

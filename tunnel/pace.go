@@ -2,6 +2,11 @@ package tunnel
 
 import "time"
 
+const (
+	idleShare  = 50 // times as long as a pass took is waited for the next if nothing happens
+	stormShare = 4  // the same under a storm of events
+)
+
 // patience is how long to wait for the next look. WireGuard sends no event when a
 // peer answers: while one is about to, one has to look.
 func (l *Loop) patience() time.Duration {
@@ -20,6 +25,7 @@ func (l *Loop) patience() time.Duration {
 // A pace says when the next pass is due. The zero value is ready.
 type pace struct {
 	last    time.Time     // pass
+	took    time.Duration // that pass
 	gap     time.Duration // to keep after it
 	backoff time.Duration // after a failed pass
 }
@@ -37,7 +43,7 @@ func (p *pace) passed(now time.Time, steps int, err error, patience time.Duratio
 	if steps > 0 || now.Sub(p.last) > time.Second {
 		p.gap = 0
 	}
-	p.last, p.gap = now, min(max(2*p.gap, minGap), maxGap)
+	p.last, p.gap = now, min(max(2*p.gap, minGap), max(maxGap, p.took*stormShare))
 	switch {
 	case err != nil:
 		p.backoff = min(max(2*p.backoff, minBackoff), maxBackoff)
@@ -48,5 +54,9 @@ func (p *pace) passed(now time.Time, steps int, err error, patience time.Duratio
 		return soon
 	}
 	p.backoff = 0
-	return patience
+	return p.seldom(patience)
 }
+
+// seldom makes a wait long enough for passes not to take much of a processor's
+// time, with however many peers.
+func (p *pace) seldom(wait time.Duration) time.Duration { return max(wait, p.took*idleShare) }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -81,9 +80,9 @@ func everybody(c *peers.Config) map[peers.PublicKey]bool {
 
 // look notes who answers and who does not, and keeps it before anybody acts on it.
 func (s *policies) look(c *peers.Config, have State, now time.Time) {
-	known, silent := indexPeers(have.Device), map[peers.PublicKey]time.Time{}
+	silent := map[peers.PublicKey]time.Time{}
 	for _, p := range c.Peers {
-		device := known[p.PublicKey]
+		device := have.Device.peer(p.PublicKey)
 		calls := have.Link.Up && device != nil // where nobody calls, nobody can answer
 		since, was := s.silent[p.PublicKey]
 		if !was || !calls {
@@ -154,8 +153,7 @@ func (s *policies) due(c *peers.Config, now time.Time) time.Duration {
 
 // bypass says whether a wish lets SMTP with a peer go in clear.
 func bypass(p peers.Peer, want State) bool {
-	protected := func(a netip.Addr) bool { return slices.Contains(want.Guard.Peers, a) }
-	return p.Policy.MayBypass() && len(p.Addresses) > 0 && !slices.ContainsFunc(p.Addresses, protected)
+	return p.Policy.MayBypass() && len(p.Addresses) > 0 && !slices.ContainsFunc(p.Addresses, want.Guard.guards)
 }
 
 // whyClear is the reason for which a peer's policy lets its SMTP go in clear.

@@ -6,10 +6,9 @@ import "net/netip"
 // of a family that this host has lost, if the wish knows one of a family that it
 // has. Nothing can come from there that would tell WireGuard of a better place.
 func rescue(want, have Device, local []LocalAddr) {
-	known := indexPeers(have)
 	for i := range want.Peers {
 		w := &want.Peers[i]
-		if h := known[w.PublicKey]; h != nil && h.Endpoint.IsValid() && w.Endpoint.IsValid() &&
+		if h := have.peer(w.PublicKey); h != nil && h.Endpoint.IsValid() && w.Endpoint.IsValid() &&
 			!speaks(local, h.Endpoint.Addr()) && speaks(local, w.Endpoint.Addr()) {
 			w.Repoint = true
 		}

@@ -49,13 +49,7 @@ func (l *Loop) hold() {
 		l.Closed = nil
 		return
 	}
-	theirs := l.resolved.Selectors().Addresses
-	for _, a := range l.Closed {
-		if !slices.Contains(theirs, a) && !slices.Contains(l.own, a) {
-			l.held = append(l.held, a)
-		}
-	}
-	l.held = sortedAddrs(l.held)
+	l.held = sortedAddrs(missing(missing(l.Closed, l.resolved.Selectors().Addresses), l.own))
 	if len(l.held) > 0 && !l.toldHeld {
 		l.toldHeld = true
 		l.Log.Warn("closed until DNS answers: addresses that were protected before this start", "addresses", len(l.held))
@@ -107,6 +101,9 @@ func (l *Loop) logRemarks(now time.Time) {
 		}
 	}
 	for _, p := range l.config.Peers {
+		if len(l.remarks[p.Name]) == 0 {
+			continue
+		}
 		for _, kind := range peers.NameRemarks {
 			words := wordsOf(l.remarks[p.Name], kind)
 			about := remarked{p.Name, kind}

@@ -36,8 +36,8 @@ func (s *Status) Closed() bool { return s.count(Clear) == s.byPolicy() }
 
 // byPolicy counts the peers whose SMTP flows in clear because their policy says so.
 func (s *Status) byPolicy() (n int) {
-	for _, p := range s.Peers {
-		if p.ByPolicy {
+	for i := range s.Peers {
+		if s.Peers[i].ByPolicy {
 			n++
 		}
 	}
@@ -51,8 +51,8 @@ func (s *Status) Well() bool {
 }
 
 func (s *Status) count(state PeerState) (n int) {
-	for _, p := range s.Peers {
-		if p.State == state {
+	for i := range s.Peers {
+		if s.Peers[i].State == state {
 			n++
 		}
 	}
@@ -91,21 +91,26 @@ func (s *Status) summary() string {
 	return "No SMTP with peers can flow in clear, but not all is well: " + strings.Join(why, "; ")
 }
 
-func unprotected(p PeerStatus) bool { return p.State == Clear && !p.ByPolicy }
-func isByPolicy(p PeerStatus) bool  { return p.ByPolicy }
-func waits(p PeerStatus) bool       { return p.State == Blocked || p.State == Waiting }
+func unprotected(p *PeerStatus) bool { return p.State == Clear && !p.ByPolicy }
+func isByPolicy(p *PeerStatus) bool  { return p.ByPolicy }
+func waits(p *PeerStatus) bool       { return p.State == Blocked || p.State == Waiting }
 
 // amiss names some of the peers that are so, and why.
-func (s *Status) amiss(so func(PeerStatus) bool) string {
+func (s *Status) amiss(so func(*PeerStatus) bool) string {
 	const most = 3
 	var all []string
-	for _, p := range s.Peers {
-		if so(p) {
+	more := 0
+	for i := range s.Peers {
+		switch p := &s.Peers[i]; {
+		case !so(p):
+		case len(all) < most:
 			all = append(all, p.Name+" ("+p.Reason+")")
+		default:
+			more++
 		}
 	}
-	if more := len(all) - most; more > 0 {
-		all = append(all[:most], fmt.Sprintf("%d more", more))
+	if more > 0 {
+		all = append(all, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(all, ", ")
 }

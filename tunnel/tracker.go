@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"postroad/peers"
@@ -21,6 +22,7 @@ type tracker struct {
 	log    *slog.Logger
 	peers  map[peers.PublicKey]*memory
 	judged []PeerStatus // what was completed last
+	calls  calls
 }
 
 type memory struct {
@@ -104,17 +106,22 @@ func (m *memory) notice(s *PeerStatus, now time.Time) {
 }
 
 // unheard returns the peers that do not answer and are to be spoken to again,
-// and takes it that they are.
+// and takes it that they are. Of too many it is those that were not for longest.
 func (t *tracker) unheard(now time.Time) map[peers.PublicKey]bool {
-	due := map[peers.PublicKey]bool{}
+	var quiets []peers.PublicKey
 	for key, m := range t.peers {
 		quiet, gap := m.state == Waiting || m.unanswered, callInterval
 		if m.silent {
 			quiet, gap = true, policyCallInterval
 		}
 		if quiet && now.Sub(m.called) >= gap {
-			m.called, due[key] = now, true
+			quiets = append(quiets, key)
 		}
+	}
+	slices.SortFunc(quiets, func(a, b peers.PublicKey) int { return t.peers[a].called.Compare(t.peers[b].called) })
+	due := map[peers.PublicKey]bool{}
+	for _, key := range quiets[:t.calls.take(len(quiets), now)] {
+		t.peers[key].called, due[key] = now, true
 	}
 	return due
 }

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"cmp"
 	"net/netip"
 	"slices"
@@ -127,15 +128,15 @@ func linkMTU(c *peers.Config, f Facts) int {
 
 // wantMTU returns how large packets to a peer can be: what the link takes where
 // the file gives that, else what is known to cross. Zero: what the link takes.
-func wantMTU(c *peers.Config, p peers.Peer, f Facts) int {
+func wantMTU(c *peers.Config, p *peers.Peer, link int, f Facts) int {
 	if c.Host.MTU != 0 {
 		return 0
 	}
-	return min(cmp.Or(f.MTUs[p.PublicKey], SafeMTU), linkMTU(c, f))
+	return min(cmp.Or(f.MTUs[p.PublicKey], SafeMTU), link)
 }
 
 func wantDevice(c *peers.Config, f Facts) Device {
-	d := Device{PrivateKey: c.Host.PrivateKey, ListenPort: c.Host.ListenPort}
+	d := Device{PrivateKey: c.Host.PrivateKey, ListenPort: c.Host.ListenPort, Peers: make([]DevicePeer, 0, len(c.Peers))}
 	for _, p := range c.Peers {
 		d.Peers = append(d.Peers, DevicePeer{
 			PublicKey:    p.PublicKey,
@@ -146,7 +147,7 @@ func wantDevice(c *peers.Config, f Facts) Device {
 			Repoint:      f.Repoint[p.PublicKey],
 		})
 	}
-	slices.SortFunc(d.Peers, func(a, b DevicePeer) int { return slices.Compare(a.PublicKey[:], b.PublicKey[:]) })
+	slices.SortFunc(d.Peers, func(a, b DevicePeer) int { return bytes.Compare(a.PublicKey[:], b.PublicKey[:]) })
 	return d
 }
 
@@ -204,12 +205,14 @@ func wantRules(ports []uint16, ipv6 bool) []Rule {
 // wantRoutes gives every protected address its unreachable twin, and the way through
 // the tunnel where we have an address of that family to speak from.
 func wantRoutes(c *peers.Config, own []netip.Addr, f Facts) []Route {
-	var routes []Route
-	for _, p := range c.Peers {
+	routes := make([]Route, 0, 2*len(c.Peers)+len(f.Held))
+	link := linkMTU(c, f)
+	for i := range c.Peers {
+		p := &c.Peers[i]
 		if f.Bypass[p.PublicKey] {
 			continue
 		}
-		mtu := wantMTU(c, p, f)
+		mtu := wantMTU(c, p, link, f)
 		for _, a := range p.Addresses {
 			if a.Is6() && !f.IPv6 {
 				continue
@@ -265,7 +268,10 @@ func CompareRules(a, b Rule) int {
 
 // CompareRoutes is the order of State.Routes: it puts the twin before the tunnel route of the same address.
 func CompareRoutes(a, b Route) int {
-	return cmp.Or(a.Dst.Compare(b.Dst), compareBools(b.Unreachable, a.Unreachable), a.Src.Compare(b.Src), cmp.Compare(a.MTU, b.MTU))
+	if c := a.Dst.Compare(b.Dst); c != 0 {
+		return c
+	}
+	return cmp.Or(compareBools(b.Unreachable, a.Unreachable), a.Src.Compare(b.Src), cmp.Compare(a.MTU, b.MTU))
 }
 
 func compareBools(a, b bool) int {

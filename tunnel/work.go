@@ -3,7 +3,6 @@ package tunnel
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -35,13 +34,17 @@ func (l *Loop) work(ctx context.Context) error {
 			if l.down {
 				return errDown
 			}
+		case <-l.greetings.due:
+			l.greetNext(ctx)
 		case <-l.pokes:
 			due.Reset(p.poked(time.Now()))
 		case <-due.C:
+			start := time.Now()
 			steps, err := l.pass(ctx)
 			now := time.Now()
-			due.Reset(min(p.passed(now, steps, err, l.patience()), l.tracker.due(now), l.drift.due(now), l.policies.due(l.config, now),
-				l.mtus.due(now), l.domainLog.due(now)))
+			p.took = now.Sub(start)
+			due.Reset(min(p.passed(now, steps, err, l.patience()), p.seldom(l.mtus.due(now)), l.tracker.due(now), l.drift.due(now),
+				l.policies.due(l.config, now), l.domainLog.due(now)))
 		}
 	}
 }
@@ -83,9 +86,11 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 	l.policies.look(l.config, have, now) // here alone: reports judge by what was decided
 	l.remember()
 	want := l.want(have, facts)
-	plan := Diff(have, want, now)
+	l.wished = want
+	plan, later := putOff(Diff(have, want, now))
 	why := causes(l.settled, have.Device, want, now)
 	done, doErr := l.carryOut(ctx, plan, why)
+	l.greetings.add(later)
 	if doErr == nil {
 		l.repointed(want)
 		l.settle(want)
@@ -135,18 +140,19 @@ func (l *Loop) logSteps(done []Step, why func(Step) cause) {
 // callUnheard speaks again to the peers that do not answer: whichever side is
 // mended, they meet without mail having to come first, and a look at the wire
 // shows what each of them says.
-func (l *Loop) callUnheard(ctx context.Context, up bool, want State, now time.Time) (err error) {
+func (l *Loop) callUnheard(ctx context.Context, up bool, want State, now time.Time) error {
 	if !up {
 		return nil
 	}
 	due := l.tracker.unheard(now)
 	l.hurryNames(due, now)
+	var greet []Step
 	for _, p := range want.Device.Peers {
 		if due[p.PublicKey] && p.Endpoint.IsValid() {
-			err = errors.Join(err, l.System.Do(ctx, GreetPeer{want.Link.Name, p}))
+			greet = append(greet, GreetPeer{want.Link.Name, p})
 		}
 	}
-	return err
+	return l.greet(ctx, greet)
 }
 
 func (l *Loop) alive() {
@@ -176,34 +182,6 @@ func (l *Loop) repointed(want State) {
 			delete(l.repoint, p.PublicKey)
 		}
 	}
-}
-
-// do does the steps in order. After one that fails it does only those that
-// close: a layer that cannot be put in place must not keep the other one down.
-func do(ctx context.Context, sys System, plan Plan, done func(Step)) error {
-	var failed error
-	for _, s := range plan {
-		if failed != nil && !closes(s) {
-			continue
-		}
-		if err := sys.Do(ctx, s); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", s, err))
-			continue
-		}
-		done(s)
-	}
-	return failed
-}
-
-// closes says whether a step can only tighten, whatever else is in place.
-func closes(s Step) bool {
-	switch s := s.(type) {
-	case ReplaceGuard, AddToGuard, AddRule, ForgetPaths:
-		return true
-	case SetRoute:
-		return s.Route.Unreachable
-	}
-	return false
 }
 
 // accept puts a config in force.

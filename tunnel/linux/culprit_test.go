@@ -2,6 +2,7 @@ package linux
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -93,7 +94,7 @@ func ours(t *testing.T, k *Kernel) {
 	check(t, replaceGuard(bigGuard(1)))
 	check(t, addRule(tunnel.Rule{Priority: tunnel.PortPriority, DstPort: 25}))
 	check(t, addAddress("postroad0", netip.MustParsePrefix("192.0.2.10/32")))
-	check(t, setRoute("postroad0", tunnel.Route{Dst: netip.MustParseAddr("203.0.113.5"), Unreachable: true}))
+	check(t, errors.Join(doRoutes([]tunnel.Step{tunnel.SetRoute{Route: tunnel.Route{Dst: netip.MustParseAddr("203.0.113.5"), Unreachable: true}}})...))
 }
 
 // Who takes away what is ours is known, by whatever program; changes of ours and

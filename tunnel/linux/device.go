@@ -126,7 +126,32 @@ func portFree(port int) error {
 	return c.Close()
 }
 
-func setPeer(s tunnel.SetPeer) error {
+// doPeers configures the peers of steps of one kind in one go or, where that
+// fails, one by one, to learn of each whether it can be done.
+func doPeers[S tunnel.Step](steps []tunnel.Step, configs func(S) (link string, _ []wgtypes.PeerConfig)) []error {
+	var link string
+	var all []wgtypes.PeerConfig
+	for _, s := range steps {
+		on, some := configs(s.(S))
+		link, all = on, append(all, some...)
+	}
+	err := configure(link, wgtypes.Config{Peers: all})
+	switch {
+	case err == nil:
+		return nil
+	case len(steps) == 1:
+		return []error{err}
+	}
+	errs := make([]error, len(steps))
+	for i := range steps {
+		if one := doPeers(steps[i:i+1], configs); one != nil {
+			errs[i] = one[0]
+		}
+	}
+	return errs
+}
+
+func setPeer(s tunnel.SetPeer) (link string, _ []wgtypes.PeerConfig) {
 	psk := wgtypes.Key(s.Peer.PresharedKey.Bytes()) // zero removes one; nil would keep it
 	cfg := wgtypes.PeerConfig{
 		PublicKey:                   wgtypes.Key(s.Peer.PublicKey),
@@ -140,22 +165,19 @@ func setPeer(s tunnel.SetPeer) error {
 	for _, a := range s.Peer.Allowed {
 		cfg.AllowedIPs = append(cfg.AllowedIPs, *ipNet(netip.PrefixFrom(a, a.BitLen())))
 	}
-	return configure(s.Link, wgtypes.Config{Peers: []wgtypes.PeerConfig{cfg}})
+	return s.Link, []wgtypes.PeerConfig{cfg}
 }
 
-func removePeer(s tunnel.RemovePeer) error {
-	return configure(s.Link, wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: wgtypes.Key(s.Key), Remove: true}}})
+func removePeer(s tunnel.RemovePeer) (link string, _ []wgtypes.PeerConfig) {
+	return s.Link, []wgtypes.PeerConfig{{PublicKey: wgtypes.Key(s.Key), Remove: true}}
 }
 
 // greetPeer switches the keepalive on, which makes WireGuard send one at once
 // and so begin a handshake, and then sets it to what it should be.
-func greetPeer(s tunnel.GreetPeer) error {
+func greetPeer(s tunnel.GreetPeer) (link string, all []wgtypes.PeerConfig) {
 	for _, keepalive := range []time.Duration{0, time.Minute, s.Peer.Keepalive} {
-		err := configure(s.Link, wgtypes.Config{Peers: []wgtypes.PeerConfig{{
-			PublicKey: wgtypes.Key(s.Peer.PublicKey), UpdateOnly: true, PersistentKeepaliveInterval: &keepalive}}})
-		if err != nil {
-			return err
-		}
+		all = append(all, wgtypes.PeerConfig{
+			PublicKey: wgtypes.Key(s.Peer.PublicKey), UpdateOnly: true, PersistentKeepaliveInterval: &keepalive})
 	}
-	return nil
+	return s.Link, all
 }

@@ -1,11 +1,12 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
@@ -25,13 +26,8 @@ func observeFacts(q tunnel.Query, ours string) (f tunnel.Facts, err error) {
 	if f.Local, err = localAddrs(links, ours); err != nil {
 		return f, err
 	}
-	f.Paths = map[netip.Addr]tunnel.Path{}
-	for _, a := range q.Remotes {
-		if p, ok := pathTo(a, links); ok {
-			f.Paths[a] = p
-		}
-	}
-	return f, nil
+	f.Paths, err = pathsTo(q.Remotes, links)
+	return f, err
 }
 
 // An iface is what paths need to know of a network interface.
@@ -69,20 +65,57 @@ func localAddrs(links map[int]iface, ours string) ([]tunnel.LocalAddr, error) {
 	return all, nil
 }
 
-// pathTo asks the kernel which way a packet that is not SMTP takes.
+// pathTo is pathsTo for one address.
 func pathTo(a netip.Addr, links map[int]iface) (tunnel.Path, bool) {
-	routes, err := netlink.RouteGet(net.IP(a.AsSlice()))
-	if err != nil || len(routes) == 0 {
-		return tunnel.Path{}, false
+	all, err := pathsTo([]netip.Addr{a}, links)
+	p, ok := all[a]
+	return p, ok && err == nil
+}
+
+// pathsTo asks the kernel which ways packets that are not SMTP take. What cannot
+// be reached has none.
+func pathsTo(remotes []netip.Addr, links map[int]iface) (map[netip.Addr]tunnel.Path, error) {
+	all := make(map[netip.Addr]tunnel.Path, len(remotes))
+	err := lookUpRoutes(remotes, nil, func(i int, r route, err error) {
+		if err != nil || !r.src.Unmap().IsGlobalUnicast() { // a link-local source is no mail address
+			return
+		}
+		link := links[r.link]
+		p := tunnel.Path{Src: r.src.Unmap(), Link: link.name, MTU: link.mtu, PMTU: link.mtu}
+		if r.mtu > 0 {
+			p.PMTU = min(p.PMTU, r.mtu)
+		}
+		all[remotes[i]] = p
+	})
+	return all, err
+}
+
+// lookUpRoutes asks the kernel for the route to each of the addresses, of packets
+// with the selectors, and calls answer with what it says.
+func lookUpRoutes(to []netip.Addr, selectors []*nl.RtAttr, answer func(i int, r route, err error)) error {
+	c, err := newRouting()
+	if err != nil {
+		return err
 	}
-	src, ok := netip.AddrFromSlice(routes[0].Src)
-	if src = src.Unmap(); !ok || !src.IsGlobalUnicast() { // a link-local source is no mail address
-		return tunnel.Path{}, false
+	defer c.close()
+	requests := make([]*nl.NetlinkRequest, len(to))
+	for i, a := range to {
+		msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: uint8(a.BitLen())}}
+		if a.Is6() {
+			msg.Family = unix.AF_INET6
+		}
+		requests[i] = nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+		requests[i].AddData(msg)
+		requests[i].AddData(nl.NewRtAttr(unix.RTA_DST, a.AsSlice()))
+		for _, s := range selectors {
+			requests[i].AddData(s)
+		}
 	}
-	link := links[routes[0].LinkIndex]
-	p := tunnel.Path{Src: src, Link: link.name, MTU: link.mtu, PMTU: link.mtu}
-	if routes[0].MTU > 0 {
-		p.PMTU = min(p.PMTU, routes[0].MTU)
-	}
-	return p, true
+	return c.all(requests, func(i int, data []byte, err error) {
+		r, ok := parseRoute(data)
+		if err == nil && !ok {
+			err = errors.New("the kernel's answer is no route")
+		}
+		answer(i, r, err)
+	})
 }

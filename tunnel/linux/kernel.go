@@ -77,8 +77,27 @@ func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f t
 	return s, f, err
 }
 
-// Do implements tunnel.System.
-func (k *Kernel) Do(_ context.Context, s tunnel.Step) error {
+// Do implements tunnel.System. What there may be many of goes to the kernel in
+// batches.
+func (k *Kernel) Do(_ context.Context, steps []tunnel.Step) []error {
+	switch steps[0].(type) {
+	case tunnel.SetPeer:
+		return doPeers(steps, setPeer)
+	case tunnel.RemovePeer:
+		return doPeers(steps, removePeer)
+	case tunnel.GreetPeer:
+		return doPeers(steps, greetPeer)
+	case tunnel.SetRoute, tunnel.RemoveRoute:
+		return doRoutes(steps)
+	}
+	errs := make([]error, len(steps))
+	for i, s := range steps {
+		errs[i] = k.do(s)
+	}
+	return errs
+}
+
+func (k *Kernel) do(s tunnel.Step) error {
 	switch s := s.(type) {
 	case tunnel.ReplaceGuard:
 		return replaceGuard(s.Guard)
@@ -100,16 +119,6 @@ func (k *Kernel) Do(_ context.Context, s tunnel.Step) error {
 		return removeAddress(s.Link, s.Addr)
 	case tunnel.SetDevice:
 		return setDevice(s)
-	case tunnel.SetPeer:
-		return setPeer(s)
-	case tunnel.RemovePeer:
-		return removePeer(s)
-	case tunnel.GreetPeer:
-		return greetPeer(s)
-	case tunnel.SetRoute:
-		return setRoute(s.Link, s.Route)
-	case tunnel.RemoveRoute:
-		return removeRoute(s.Link, s.Route)
 	case tunnel.ForgetPaths:
 		return forgetPaths()
 	case tunnel.AddRule:

@@ -111,17 +111,25 @@ func past(s tunnel.State, others []tunnel.OtherRule) (map[netip.Addr]string, err
 		return nil, err
 	}
 	all := map[netip.Addr]string{}
-	for _, r := range s.Routes {
-		six := r.Dst.Is6()
-		rule := firstOf(s.Rules, six)
-		if r.Unreachable || len(names[six]) == 0 || rule == nil {
-			continue
-		}
-		if way, err := wayOut(r.Dst, rule.DstPort, links); err == nil && way != s.Link.Name {
-			all[r.Dst] = fmt.Sprintf("to %s instead of into the tunnel, by a rule before ours: %s", way, strings.Join(names[six], ", "))
+	for six, quoted := range names {
+		to := tunnelled(s.Routes, six)
+		err = errors.Join(err, smtpWays(to, firstOf(s.Rules, six).DstPort, links, func(i int, way string, err error) {
+			if err == nil && way != s.Link.Name {
+				all[to[i]] = fmt.Sprintf("to %s instead of into the tunnel, by a rule before ours: %s", way, strings.Join(quoted, ", "))
+			}
+		}))
+	}
+	return all, err
+}
+
+// tunnelled returns the addresses of a family that have a route into the tunnel.
+func tunnelled(routes []tunnel.Route, ipv6 bool) (all []netip.Addr) {
+	for _, r := range routes {
+		if !r.Unreachable && r.Dst.Is6() == ipv6 {
+			all = append(all, r.Dst)
 		}
 	}
-	return all, nil
+	return all
 }
 
 // firstOf returns our first rule for packets to a port; nil: none.
