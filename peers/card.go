@@ -46,7 +46,8 @@ func ParseCard(name string, text []byte) (Peer, error) {
 }
 
 func newCard(name string) *decoder {
-	return &decoder{file: name, names: map[string]owner{}, keys: map[PublicKey]owner{}, addrs: map[netip.Addr]owner{}, hosts: map[string]owner{}}
+	return &decoder{file: name, names: map[string]owner{}, keys: map[PublicKey]owner{}, addrs: map[netip.Addr]owner{}, hosts: map[string]owner{},
+		lines: func() lines { return nil }}
 }
 
 // card decodes the top level of a card.

@@ -58,7 +58,7 @@ func (d *decoder) learnLocal() {
 type decoder struct {
 	file     string
 	env      Env
-	lines    lines
+	lines    func() lines // made when one is asked for: of a good file nobody does
 	problems []Problem
 
 	// What has been given so far, and by whom: each may be given once.
@@ -70,11 +70,31 @@ type decoder struct {
 	local map[netip.Addr]bool // addresses that the host has
 }
 
-// An owner is a table that gave something, and the line where it did.
+// An owner is a table that gave something, and where it did.
 type owner struct {
 	table string // path
 	where string
-	line  int
+	at    place
+}
+
+// A place is where in the file something stands: a table's key, or an element of
+// the array that is its value.
+type place struct {
+	table   string // path
+	key     string // empty: the table itself
+	element int    // index plus one; zero: none
+}
+
+// line returns the line of a place, or of the nearest thing around it.
+func (d *decoder) line(p place) int {
+	path := p.table
+	if p.key != "" {
+		path = under(path, p.key)
+	}
+	if p.element > 0 {
+		path = under(path, strconv.Itoa(p.element-1))
+	}
+	return d.lines().of(path)
 }
 
 // config decodes the top level.

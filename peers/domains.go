@@ -13,9 +13,9 @@ func (t table) domains() (all []string) {
 		domain, err := ParseDomain(i.value)
 		switch {
 		case err != nil:
-			t.problemAt(i.line, "domains", "%v", err)
+			t.problemAt(i.at, "domains", "%v", err)
 		case slices.Contains(all, domain):
-			t.problemAt(i.line, "domains", "%q is given twice", domain)
+			t.problemAt(i.at, "domains", "%q is given twice", domain)
 		default:
 			all = append(all, domain)
 		}

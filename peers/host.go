@@ -72,8 +72,8 @@ func (t table) addresses() (all []netip.Addr) {
 	for _, i := range items {
 		a, err := ParseAddress(i.value)
 		if err != nil {
-			t.problemAt(i.line, "addresses", "%v", err)
-		} else if t.claimAddress(a, i.line) {
+			t.problemAt(i.at, "addresses", "%v", err)
+		} else if t.claimAddress(a, i.at) {
 			all = append(all, a)
 		}
 	}
@@ -81,20 +81,20 @@ func (t table) addresses() (all []netip.Addr) {
 }
 
 // claimAddress notes whose an address is, and is false if it was taken.
-func (t table) claimAddress(a netip.Addr, line int) bool {
+func (t table) claimAddress(a netip.Addr, at place) bool {
 	first, taken := t.d.addrs[a]
 	switch {
 	case !taken && t.where != "host" && t.d.local[a]:
-		t.problemAt(line, "addresses", `"%s" is an address of this host, on one of its interfaces: give the peer's own`, a)
+		t.problemAt(at, "addresses", `"%s" is an address of this host, on one of its interfaces: give the peer's own`, a)
 		return false
 	case !taken:
-		t.d.addrs[a] = owner{t.path, t.where, line}
+		t.d.addrs[a] = owner{t.path, t.where, at}
 	case first.table == t.path:
-		t.problemAt(line, "addresses", `"%s" is given twice, first in line %d`, a, first.line)
+		t.problemAt(at, "addresses", `"%s" is given twice, first in line %d`, a, t.d.line(first.at))
 	case first.where == "host":
-		t.problemAt(line, "addresses", `"%s" is an address of this host (line %d): give the peer's own`, a, first.line)
+		t.problemAt(at, "addresses", `"%s" is an address of this host (line %d): give the peer's own`, a, t.d.line(first.at))
 	default:
-		t.problemAt(line, "addresses", `"%s" is an address of %s too (line %d): an address has one peer`, a, first.where, first.line)
+		t.problemAt(at, "addresses", `"%s" is an address of %s too (line %d): an address has one peer`, a, first.where, t.d.line(first.at))
 	}
 	return !taken
 }
@@ -111,9 +111,9 @@ func (t table) ports() (all []uint16) {
 	for _, i := range items {
 		switch {
 		case i.value < 1 || i.value > 65535:
-			t.problemAt(i.line, "ports", "%d is out of range: give 1 to 65535", i.value)
+			t.problemAt(i.at, "ports", "%d is out of range: give 1 to 65535", i.value)
 		case slices.Contains(all, uint16(i.value)):
-			t.problemAt(i.line, "ports", "%d is given twice", i.value)
+			t.problemAt(i.at, "ports", "%d is given twice", i.value)
 		default:
 			all = append(all, uint16(i.value))
 		}
@@ -164,4 +164,4 @@ func checkBackend(s string) error {
 	return nil
 }
 
-func (t table) owner(key string) owner { return owner{t.path, t.where, t.line(key)} }
+func (t table) owner(key string) owner { return owner{t.path, t.where, t.place(key)} }

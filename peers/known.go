@@ -2,7 +2,6 @@ package peers
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -36,10 +35,15 @@ var foreign = map[string]string{
 // known notes every key of the table that is not in the vocabulary, without its
 // value: it may be a private key.
 func (t table) known(v vocabulary) {
-	for _, key := range slices.Sorted(maps.Keys(t.values)) {
+	var unknown []string
+	for key := range t.values {
 		if !v.has(key) {
-			t.problem(shown(key), "is not a known key: %s", t.advice(key, v))
+			unknown = append(unknown, key)
 		}
+	}
+	slices.Sort(unknown)
+	for _, key := range unknown {
+		t.problem(shown(key), "is not a known key: %s", t.advice(key, v))
 	}
 }
 

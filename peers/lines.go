@@ -33,7 +33,7 @@ func (l lines) of(path string) int {
 type scanner struct {
 	text   string
 	pos    int
-	lines  lines
+	lines  lines          // nil: they are not of interest, nor are paths
 	counts map[string]int // elements so far, by path of an array of tables
 	marked int            // position up to which newlines are counted
 	line   int            // at marked
@@ -48,16 +48,21 @@ type span struct {
 	start, end int    // in bytes
 }
 
-// scanLines returns the lines of all values of text, and the line where it
-// nests too deeply to be parsed, or 0.
-func scanLines(text string) (l lines, deep int) {
-	s := scan(text)
-	return s.lines, s.deep
+// tooDeep returns the line where a text nests too deeply to be parsed, or 0.
+func tooDeep(text string) int {
+	s := &scanner{text: text, line: 1, spans: []span{{}}}
+	s.scan()
+	return s.deep
 }
 
 // scan reads all of a text.
 func scan(text string) *scanner {
 	s := &scanner{text: text, lines: lines{}, counts: map[string]int{}, line: 1, spans: []span{{}}}
+	s.scan()
+	return s
+}
+
+func (s *scanner) scan() {
 	for s.space("\n"); s.pos < len(s.text); s.space("\n") {
 		if start := s.pos; s.eat("[") {
 			s.spans = append(s.spans, span{path: s.header(), start: start})
@@ -66,7 +71,6 @@ func scan(text string) *scanner {
 		}
 		s.spans[len(s.spans)-1].end = s.pos
 	}
-	return s
 }
 
 // header reads the rest of [a.b] or [[a.b]], and returns its table's path.
@@ -74,12 +78,15 @@ func (s *scanner) header() (path string) {
 	array := s.eat("[")
 	keys := s.key()
 	for i, key := range keys {
-		path = s.record(under(path, key))
+		path = s.record(path, key)
+		if s.lines == nil {
+			continue
+		}
 		if array && i == len(keys)-1 {
 			s.counts[path]++
 		}
 		if n := s.counts[path]; n > 0 {
-			path = s.record(under(path, strconv.Itoa(n-1)))
+			path = s.record(path, strconv.Itoa(n-1))
 		}
 	}
 	if !s.eat("]") || array && !s.eat("]") {
@@ -91,7 +98,7 @@ func (s *scanner) header() (path string) {
 // assignment reads a.b = value in the table at path.
 func (s *scanner) assignment(path string, depth int) {
 	for _, key := range s.key() {
-		path = s.record(under(path, key))
+		path = s.record(path, key)
 	}
 	if !s.eat("=") {
 		s.stop()
@@ -121,7 +128,7 @@ func (s *scanner) array(path string, depth int) {
 		if s.space("\n"); s.eat("]") || s.pos == len(s.text) {
 			return
 		}
-		s.value(s.record(under(path, strconv.Itoa(i))), depth)
+		s.value(s.record(path, strconv.Itoa(i)), depth)
 		if s.space("\n"); !s.eat(",") && !s.at("]") {
 			s.stop()
 		}
@@ -221,8 +228,13 @@ func (s *scanner) tooDeep() {
 
 func (s *scanner) stop() { s.pos = len(s.text) }
 
-// record notes that path begins here, unless it began before.
-func (s *scanner) record(path string) string {
+// record notes that a key begins here, unless it began before, and returns its
+// path.
+func (s *scanner) record(table, key string) (path string) {
+	if s.lines == nil {
+		return ""
+	}
+	path = under(table, key)
 	if _, ok := s.lines[path]; !ok {
 		s.lines[path] = s.lineHere()
 	}

@@ -51,7 +51,8 @@ k = 2`
 	if err := toml.Unmarshal([]byte(in), &root); err != nil {
 		t.Fatal(err)
 	}
-	got, deep := scanLines(in)
+	scanned := scan(in)
+	got, deep := scanned.lines, scanned.deep
 	if d := cmp.Diff(want, readable(got)); d != "" || deep != 0 {
 		t.Errorf("deep %d (-want +got):\n%s", deep, d)
 	}
@@ -95,7 +96,8 @@ func FuzzScanLines(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, deep := scanLines(withoutBOM(text)) // must end, whatever the text
+		scanned := scan(withoutBOM(text)) // must end, whatever the text
+		got, deep := scanned.lines, scanned.deep
 		var root map[string]any
 		if deep > 0 || strings.Contains(text, `\`) || toml.Unmarshal([]byte(text), &root) != nil {
 			return // escapes in keys may differ: their lines are the tables'

@@ -14,7 +14,7 @@ const maxKeep = 365 * 24 * time.Hour
 // them: that of the peer where none are given.
 func (t table) addressesOrNames(peer string) (addrs []netip.Addr, names []string) {
 	if _, given := t.values["addresses"]; !given {
-		if name := nameKey(peer); peer != "" && t.claimName(name, "name", t.line("name")) {
+		if name := nameKey(peer); peer != "" && t.claimName(name, "name", t.place("name")) {
 			names = append(names, name)
 		}
 		return nil, names
@@ -25,15 +25,15 @@ func (t table) addressesOrNames(peer string) (addrs []netip.Addr, names []string
 	}
 	for _, i := range items {
 		if isHostName(strings.TrimSuffix(i.value, ".")) {
-			if name := nameKey(i.value); t.claimName(name, "addresses", i.line) {
+			if name := nameKey(i.value); t.claimName(name, "addresses", i.at) {
 				names = append(names, name)
 			}
 			continue
 		}
 		a, err := ParseAddress(i.value)
 		if err != nil {
-			t.problemAt(i.line, "addresses", "%v", err)
-		} else if t.claimAddress(a, i.line) {
+			t.problemAt(i.at, "addresses", "%v", err)
+		} else if t.claimAddress(a, i.at) {
 			addrs = append(addrs, a)
 		}
 	}
@@ -44,19 +44,19 @@ func (t table) addressesOrNames(peer string) (addrs []netip.Addr, names []string
 func nameKey(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 // claimName notes whose addresses a name has, and is false if it was taken.
-func (t table) claimName(name, key string, line int) bool {
+func (t table) claimName(name, key string, at place) bool {
 	first, taken := t.d.hosts[name]
 	switch {
 	case !taken:
-		t.d.hosts[name] = owner{t.path, t.where, line}
+		t.d.hosts[name] = owner{t.path, t.where, at}
 	case first.table == t.path:
-		t.problemAt(line, key, `"%s" is given twice, first in line %d`, name, first.line)
+		t.problemAt(at, key, `"%s" is given twice, first in line %d`, name, t.d.line(first.at))
 	case first.where == "host" && key == "name":
-		t.problemAt(line, key, `"%s" is this host's own name: give the peer's, or its addresses`, name)
+		t.problemAt(at, key, `"%s" is this host's own name: give the peer's, or its addresses`, name)
 	case first.where == "host":
-		t.problemAt(line, key, `"%s" is this host's own name: give the peer's`, name)
+		t.problemAt(at, key, `"%s" is this host's own name: give the peer's`, name)
 	default:
-		t.problemAt(line, key, `the addresses of "%s" are those of %s too (line %d): an address has one peer`, name, first.where, first.line)
+		t.problemAt(at, key, `the addresses of "%s" are those of %s too (line %d): an address has one peer`, name, first.where, t.d.line(first.at))
 	}
 	return !taken
 }

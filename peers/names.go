@@ -5,20 +5,33 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 )
 
-// hostName matches host names, RFC 1123 section 2.1; the last label is no number,
-// lest a misspelt IP address pass for a name.
-var (
-	hostName   = regexp.MustCompile(`^(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$`)
-	numberLast = regexp.MustCompile(`(^|\.)[0-9]+$`)
-)
-
+// isHostName says whether a text is a host name, RFC 1123 section 2.1; the last
+// label is no number, lest a misspelt IP address pass for a name.
 func isHostName(s string) bool {
-	return len(s) <= 253 && hostName.MatchString(s) && !numberLast.MatchString(s)
+	last := ""
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
+			return false
+		}
+		last = label
+	}
+	return len(s) <= 253 && strings.Trim(last, "0123456789") != ""
+}
+
+// isLabel says whether a text is one of the parts of a host name between the dots.
+func isLabel(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		case c != '-' || i == 0 || i == len(s)-1:
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
 }
 
 func checkHostName(s string) error {

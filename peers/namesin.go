@@ -12,7 +12,7 @@ func NamesIn(path string) (names []string) {
 	if err != nil || len(data) > MaxFileSize {
 		return nil
 	}
-	if _, deep := scanLines(string(data)); deep > 0 {
+	if tooDeep(string(data)) > 0 {
 		return nil
 	}
 	var file struct{ Peer []struct{ Name any } }

@@ -37,7 +37,7 @@ func (t table) required() {
 		items, isArray := elements(v)
 		switch {
 		case !ok:
-			t.problemAt(t.d.lines.of(t.path), r.key, "is missing: %s", r.give)
+			t.problemAt(place{table: t.path}, r.key, "is missing: %s", r.give)
 		case isArray && len(items) == 0:
 			t.problem(r.key, "is empty: %s", r.give)
 		}
@@ -48,7 +48,7 @@ func (t table) peerName() string {
 	name := t.text("name", "", `"mx.partner.example"`, checkHostName)
 	folded := strings.ToLower(name)
 	if first, taken := t.d.names[folded]; taken {
-		t.problem("name", "is given to two peers, first in line %d: give each its own", first.line)
+		t.problem("name", "is given to two peers, first in line %d: give each its own", t.d.line(first.at))
 	} else if name != "" {
 		t.d.names[folded] = t.owner("name")
 	}
@@ -72,7 +72,7 @@ func (t table) publicKey() PublicKey {
 	case first.where == "host":
 		t.problem("public_key", "is this host's own: give the peer's")
 	default:
-		t.problem("public_key", "is that of %s too (line %d): every host has a key of its own", first.where, first.line)
+		t.problem("public_key", "is that of %s too (line %d): every host has a key of its own", first.where, t.d.line(first.at))
 	}
 	return k
 }

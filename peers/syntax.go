@@ -4,6 +4,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/BurntSushi/toml"
 )
@@ -15,8 +16,9 @@ func (d *decoder) parse(data []byte) (root map[string]any, ok bool) {
 		d.problem(1, "", "", "the file is too large: at most %d bytes are read", MaxFileSize)
 		return nil, false
 	}
-	var deep int
-	if d.lines, deep = scanLines(withoutBOM(string(data))); deep > 0 {
+	text := withoutBOM(string(data))
+	d.lines = sync.OnceValue(func() lines { return scan(text).lines })
+	if deep := tooDeep(text); deep > 0 {
 		d.problem(deep, "", "", "arrays or tables nest too deeply: at most %d levels are read", maxDepth)
 		return nil, false
 	}

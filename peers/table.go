@@ -17,19 +17,19 @@ type table struct {
 // An item is an element of an array.
 type item[T any] struct {
 	value T
-	line  int
+	at    place
 }
 
-func (t table) line(key string) int { return t.d.lines.of(under(t.path, key)) }
+func (t table) place(key string) place { return place{table: t.path, key: key} }
 
 // problem notes what is wrong with a key, at its line, or if it has none at
 // that of the table's header.
 func (t table) problem(key, format string, args ...any) {
-	t.problemAt(t.line(key), key, format, args...)
+	t.problemAt(t.place(key), key, format, args...)
 }
 
-func (t table) problemAt(line int, key, format string, args ...any) {
-	t.d.problem(line, t.where, key, format, args...)
+func (t table) problemAt(at place, key, format string, args ...any) {
+	t.d.problem(t.d.line(at), t.where, key, format, args...)
 }
 
 // table returns the table of a key, which is empty if the file has none.
@@ -99,11 +99,11 @@ func list[T any](t table, key, example string) (items []item[T], ok bool) {
 		t.problem(key, "is %s: give an array of %ss, such as [%s]", kind(given), wantedKind(v), example)
 	}
 	for i, element := range all {
-		line := t.d.lines.of(under(under(t.path, key), strconv.Itoa(i)))
+		at := place{t.path, key, i + 1}
 		if v, ok := element.(T); ok {
-			items = append(items, item[T]{v, line})
+			items = append(items, item[T]{v, at})
 		} else {
-			t.problemAt(line, key, "element %d is %s: give %s", i+1, kind(element), wanted(v, example))
+			t.problemAt(at, key, "element %d is %s: give %s", i+1, kind(element), wanted(v, example))
 		}
 	}
 	return items, ok
