@@ -12,6 +12,9 @@ import (
 // them. Own are this host's addresses. An address has one peer: the one whose
 // addresses give it, or else the one that had it first.
 func Resolve(c *Config, known Answers, own []netip.Addr) (*Config, map[string][]Remark) {
+	if !slices.ContainsFunc(c.Peers, func(p Peer) bool { return len(p.Names) > 0 }) {
+		return c, map[string][]Remark{}
+	}
 	r := &resolution{known: known, own: slices.Concat(own, c.Host.Addresses),
 		holders: map[netip.Addr]string{}, remarks: map[string][]Remark{}}
 	resolved := &Config{Host: c.Host, Peers: slices.Clone(c.Peers)}

@@ -20,11 +20,13 @@ type Selectors struct {
 	Addresses []netip.Addr `json:"addresses"` // the peers'
 }
 
-// Selectors returns those of the config.
-func (c *Config) Selectors() Selectors {
+// Selectors returns those of the config, but for peers that are open.
+func (c *Config) Selectors(open map[PublicKey]bool) Selectors {
 	s := Selectors{Link: c.Host.Link, Ports: slices.Clone(c.Host.Ports)}
-	for _, p := range c.Peers {
-		s.Addresses = append(s.Addresses, p.Addresses...)
+	for i := range c.Peers {
+		if p := &c.Peers[i]; !open[p.PublicKey] {
+			s.Addresses = append(s.Addresses, p.Addresses...)
+		}
 	}
 	return s
 }

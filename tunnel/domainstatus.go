@@ -39,6 +39,11 @@ func (l *Loop) judgeDomains() []DomainStatus {
 // judgeDomains says of every domain of the peers, in the order of the file, where
 // its mail can go in clear. Own are this host's addresses.
 func judgeDomains(all []peers.Peer, own []netip.Addr, answers map[string]answer) (judged []DomainStatus) {
+	at := map[string]int{}
+	judged = []DomainStatus{}
+	if !slices.ContainsFunc(all, func(p peers.Peer) bool { return len(p.Domains) > 0 }) {
+		return judged
+	}
 	protected := map[netip.Addr]bool{}
 	for _, a := range own {
 		protected[a] = true
@@ -48,8 +53,6 @@ func judgeDomains(all []peers.Peer, own []netip.Addr, answers map[string]answer)
 			protected[a] = true
 		}
 	}
-	at := map[string]int{}
-	judged = []DomainStatus{}
 	for _, p := range all {
 		for _, domain := range p.Domains {
 			if i, ok := at[domain]; ok {

@@ -57,7 +57,7 @@ func (l *Loop) judge(have, want State, now time.Time) []PeerStatus {
 // remember keeps what is protected, whenever that changes. That it fails is no
 // reason for a pass to fail, and one to say that not all is well.
 func (l *Loop) remember() {
-	s := protected(l.resolved, l.policies.open(l.config)).Selectors()
+	s := l.resolved.Selectors(l.policies.open(l.config))
 	s.Addresses = append(s.Addresses, l.held...)
 	if l.Remember == nil || l.kept != nil && l.kept.Equal(s) {
 		return
@@ -69,9 +69,4 @@ func (l *Loop) remember() {
 	if l.forgets != nil && was == nil {
 		l.Log.Error("a start that fails will leave new peers' mail in clear", "error", l.forgets)
 	}
-}
-
-// protected returns c without the peers that are open.
-func protected(c *peers.Config, open map[peers.PublicKey]bool) *peers.Config {
-	return &peers.Config{Host: c.Host, Peers: slices.DeleteFunc(slices.Clone(c.Peers), func(p peers.Peer) bool { return open[p.PublicKey] })}
 }

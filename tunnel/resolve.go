@@ -49,7 +49,7 @@ func (l *Loop) hold() {
 		l.Closed = nil
 		return
 	}
-	l.held = sortedAddrs(missing(missing(l.Closed, l.resolved.Selectors().Addresses), l.own))
+	l.held = sortedAddrs(missing(missing(l.Closed, l.resolved.Selectors(nil).Addresses), l.own))
 	if len(l.held) > 0 && !l.toldHeld {
 		l.toldHeld = true
 		l.Log.Warn("closed until DNS answers: addresses that were protected before this start", "addresses", len(l.held))

@@ -17,7 +17,7 @@ func TestShutClosesAndDoesNothingElse(t *testing.T) {
 	closedBefore := 0
 	for seed := range uint64(rounds) {
 		w := newWorld(seed)
-		have, s := w.kernel(), w.config().Selectors()
+		have, s := w.kernel(), w.config().Selectors(nil)
 		f := &fake{state: clone(have), facts: Facts{IPv6: true}}
 		if w.chance(20) { // what is there cannot be seen
 			f.observed = errors.New("no nft")
@@ -60,7 +60,7 @@ func TestShutClosesAndDoesNothingElse(t *testing.T) {
 func TestShutOfNothingDoesNothing(t *testing.T) {
 	c := testConfig()
 	f := &fake{state: observed(Want(c, Facts{IPv6: true}))}
-	if err := Shut(t.Context(), f, c.Selectors()); f.steps() != 0 || err != nil {
+	if err := Shut(t.Context(), f, c.Selectors(nil)); f.steps() != 0 || err != nil {
 		t.Errorf("all stood, and it took steps (%v): %v", err, f.done)
 	}
 }

@@ -159,7 +159,7 @@ func agreement(p peers.Peer) string {
 // protectedAddresses are those to which no clear SMTP goes over the wire, of a
 // config whose names are resolved.
 func protectedAddresses(c *peers.Config) []netip.Addr {
-	all := c.Selectors().Addresses
+	all := c.Selectors(nil).Addresses
 	own, err := addressesOf(c.Host)
 	if err != nil {
 		return all // the worst is a warning too many
