@@ -172,6 +172,15 @@ func removePeer(s tunnel.RemovePeer) (link string, _ []wgtypes.PeerConfig) {
 	return s.Link, []wgtypes.PeerConfig{{PublicKey: wgtypes.Key(s.Key), Remove: true}}
 }
 
+// greet begins handshakes of WireGuard within this process.
+func (k *Kernel) greet(steps []tunnel.Step) []error {
+	errs := make([]error, len(steps))
+	for i, s := range steps {
+		errs[i] = k.device.Greet(s.(tunnel.GreetPeer).Peer.PublicKey)
+	}
+	return errs
+}
+
 // greetPeer switches the keepalive on, which makes WireGuard send one at once
 // and so begin a handshake, and then sets it to what it should be.
 func greetPeer(s tunnel.GreetPeer) (link string, all []wgtypes.PeerConfig) {

@@ -93,7 +93,7 @@ func pathsTo(remotes []netip.Addr, links map[int]iface) (map[netip.Addr]tunnel.P
 // lookUpRoutes asks the kernel for the route to each of the addresses, of packets
 // with the selectors, and calls answer with what it says.
 func lookUpRoutes(to []netip.Addr, selectors []*nl.RtAttr, answer func(i int, r route, err error)) error {
-	c, err := newRouting()
+	c, err := newAsker(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package linux
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
 )
@@ -88,72 +88,81 @@ func sameExpr(have, want expr.Any) bool {
 // whether all of them are there.
 func readSets(c *nftables.Conn, g *tunnel.Guard) bool {
 	sets, err := c.GetSets(guardTable)
-	whole := err == nil
-	found := map[string][]nftables.SetElement{}
+	if err != nil {
+		return false
+	}
+	reader, err := newAsker(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return false
+	}
+	defer reader.close()
+	whole := true
+	found := map[string][]element{}
 	for _, want := range guardSets(tunnel.Guard{}) {
 		i := slices.IndexFunc(sets, func(s *nftables.Set) bool { return s.Name == want.name })
 		if i < 0 || sets[i].KeyType.Name != want.kind.Name {
 			whole = false
 			continue
 		}
-		if found[want.name], err = c.GetSetElements(sets[i]); err != nil {
-			whole = false
-		}
+		found[want.name], err = retry(func() ([]element, error) { return readElements(reader, want.name) })
+		whole = whole && err == nil
 	}
 	return fillGuard(g, found) && whole
 }
 
 // fillGuard says whether the sets of peers agree: an address in one of a pair
 // alone was put there, or taken out, by somebody else.
-func fillGuard(g *tunnel.Guard, found map[string][]nftables.SetElement) bool {
+func fillGuard(g *tunnel.Guard, found map[string][]element) bool {
 	for _, e := range found[setPorts] {
-		g.Ports = append(g.Ports, binary.BigEndian.Uint16(e.Key))
+		g.Ports = append(g.Ports, e.port())
 	}
 	slices.Sort(g.Ports)
 	for _, e := range found[setUDP] {
-		g.UDP = append(g.UDP, binary.BigEndian.Uint16(e.Key))
+		g.UDP = append(g.UDP, e.port())
 	}
 	slices.Sort(g.UDP)
 	g.Own = append(elementAddrs(found[setOwn4]), elementAddrs(found[setOwn6])...)
 	slices.SortFunc(g.Own, netip.Addr.Compare)
-	// Only an address that is stopped both ways is guarded.
-	ins := map[netip.Addr]bool{}
-	for _, a := range append(elementAddrs(found[setIn4]), elementAddrs(found[setIn6])...) {
-		ins[a] = true
-	}
-	outs := append(elementAddrs(found[setOut4]), elementAddrs(found[setOut6])...)
-	for _, a := range outs {
-		if ins[a] {
-			g.Peers = append(g.Peers, a)
-		}
-	}
-	slices.SortFunc(g.Peers, netip.Addr.Compare)
 	for name, elements := range found {
 		count(g.Refused, name, elements)
 	}
+	ins := append(elementAddrs(found[setIn4]), elementAddrs(found[setIn6])...)
+	outs := append(elementAddrs(found[setOut4]), elementAddrs(found[setOut6])...)
+	slices.SortFunc(ins, netip.Addr.Compare)
+	slices.SortFunc(outs, netip.Addr.Compare)
+	g.Peers = both(ins, outs)
 	return len(g.Peers) == len(outs) && len(g.Peers) == len(ins)
 }
 
-func count(refused map[netip.Addr]tunnel.Refused, set string, elements []nftables.SetElement) {
+// both returns what is in two sorted lists: only an address that is stopped both
+// ways is guarded.
+func both(ins, outs []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(outs), func(a netip.Addr) bool {
+		_, in := slices.BinarySearchFunc(ins, a, netip.Addr.Compare)
+		return !in
+	})
+}
+
+func count(refused map[netip.Addr]tunnel.Refused, set string, elements []element) {
 	for _, e := range elements {
-		a, ok := netip.AddrFromSlice(e.Key)
-		if !ok || e.Counter == nil {
+		a, ok := e.addr()
+		if !ok || e.packets == 0 {
 			continue
 		}
 		r := refused[a]
 		if strings.HasPrefix(set, "in") {
-			r.In += e.Counter.Packets
+			r.In += e.packets
 		} else {
-			r.Out += e.Counter.Packets
+			r.Out += e.packets
 		}
 		refused[a] = r
 	}
 }
 
-func elementAddrs(elements []nftables.SetElement) []netip.Addr {
-	var all []netip.Addr
+func elementAddrs(elements []element) []netip.Addr {
+	all := make([]netip.Addr, 0, len(elements))
 	for _, e := range elements {
-		if a, ok := netip.AddrFromSlice(e.Key); ok {
+		if a, ok := e.addr(); ok {
 			all = append(all, a)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
@@ -49,30 +50,37 @@ func (k *Kernel) Close() {
 
 // Observe implements tunnel.System.
 func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f tunnel.Facts, err error) {
-	if s.Guard, err = observeGuard(q.Link); err != nil {
-		return s, f, err
-	}
-	var index int
+	index := 0
 	if s.Link, index, err = k.observeLink(q.Link); err != nil {
 		return s, f, err
 	}
 	k.link.Store(int64(index))
-	if s.Link.Name != "" && !s.Link.Foreign {
-		var ok bool
-		if s.Device, ok, err = observeDevice(s.Link.Name); err != nil {
-			return s, f, err
+	link, ours := s.Link.Name, s.Link.Name != "" && !s.Link.Foreign
+	var looks errgroup.Group // with many peers each of them takes its time
+	looks.Go(func() (err error) {
+		s.Guard, err = observeGuard(q.Link)
+		return err
+	})
+	looks.Go(func() (err error) {
+		if ours {
+			s.Device, ours, err = observeDevice(link)
 		}
-		s.Link.Foreign = !ok // another's, or ours with its socket deleted: to be made anew
-	}
-	if s.Rules, err = observeRules(); err != nil {
+		return err
+	})
+	looks.Go(func() (err error) {
+		if s.Rules, err = observeRules(); err == nil {
+			s.Routes, err = observeRoutes(index)
+		}
+		return err
+	})
+	looks.Go(func() (err error) {
+		f, err = observeFacts(q, link)
+		return err
+	})
+	if err := looks.Wait(); err != nil {
 		return s, f, err
 	}
-	if s.Routes, err = observeRoutes(index); err != nil {
-		return s, f, err
-	}
-	if f, err = observeFacts(q, s.Link.Name); err != nil {
-		return s, f, err
-	}
+	s.Link.Foreign = s.Link.Name != "" && !ours // another's, or ours with its socket deleted: to be made anew
 	s.Past, err = past(s, f.Others)
 	return s, f, err
 }
@@ -86,6 +94,9 @@ func (k *Kernel) Do(_ context.Context, steps []tunnel.Step) []error {
 	case tunnel.RemovePeer:
 		return doPeers(steps, removePeer)
 	case tunnel.GreetPeer:
+		if k.device != nil {
+			return k.greet(steps)
+		}
 		return doPeers(steps, greetPeer)
 	case tunnel.SetRoute, tunnel.RemoveRoute:
 		return doRoutes(steps)

@@ -1,7 +1,6 @@
 package linux
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,7 +16,7 @@ import (
 // observeRoutes reads the routes in our table that bear our protocol and are
 // of one of the two kinds that we make.
 func observeRoutes(link int) ([]tunnel.Route, error) {
-	c, err := newRouting()
+	c, err := newAsker(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +36,7 @@ func observeRoutes(link int) ([]tunnel.Route, error) {
 	return slices.Compact(all), nil
 }
 
-func dumpRoutes(c *routing, family uint8, link int) (all []tunnel.Route, err error) {
+func dumpRoutes(c *asker, family uint8, link int) (all []tunnel.Route, err error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
 	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Protocol: tunnel.Protocol}})
 	req.AddData(nl.NewRtAttr(unix.RTA_TABLE, nl.Uint32Attr(tunnel.Table)))
@@ -117,7 +116,7 @@ func doRoutes(steps []tunnel.Step) []error {
 }
 
 func sendRoutes(steps []tunnel.Step, errs []error) error {
-	c, err := newRouting()
+	c, err := newAsker(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
@@ -199,26 +198,4 @@ func addRoute(req *nl.NetlinkRequest, r tunnel.Route, link int) {
 		}
 		req.AddData(metrics)
 	}
-}
-
-// attributes calls each with the attributes in data, and says whether they made
-// sense.
-func attributes(data []byte, each func(kind uint16, value []byte)) bool {
-	for len(data) >= unix.SizeofRtAttr {
-		size := int(binary.NativeEndian.Uint16(data))
-		if size < unix.SizeofRtAttr || size > len(data) {
-			return false
-		}
-		each(binary.NativeEndian.Uint16(data[2:])&^uint16(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER), data[unix.SizeofRtAttr:size])
-		data = data[min((size+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(data)):]
-	}
-	return true
-}
-
-// number reads a value of four bytes; another is zero.
-func number(value []byte) uint32 {
-	if len(value) != 4 {
-		return 0
-	}
-	return binary.NativeEndian.Uint32(value)
 }

@@ -20,6 +20,9 @@ import (
 // socketDir is where wg(8) and wgctrl look for UAPI sockets.
 const socketDir = "/var/run/wireguard"
 
+// MaxPeers is how many a device takes.
+const MaxPeers = device.MaxPeers
+
 // A Device is an interface whose WireGuard runs in this process. It goes when
 // the process does.
 type Device struct {
@@ -116,6 +119,17 @@ func (d *Device) Up() error {
 		return fmt.Errorf("opening the UDP port: %w", err)
 	}
 	return nil
+}
+
+// Greet begins a handshake with a peer, if the device has it and has not just begun
+// one. The way that UAPI has, to switch the keepalive on, has a peer that does not
+// answer hold a packet's buffer of 64 KiB for as long as it is tried.
+func (d *Device) Greet(peer [32]byte) error {
+	p := d.dev.LookupPeer(peer)
+	if p == nil {
+		return nil
+	}
+	return p.SendHandshakeInitiation(false)
 }
 
 // Gone says whether the device has ended, for instance because its interface

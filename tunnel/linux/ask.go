@@ -13,49 +13,49 @@ import (
 )
 
 const (
-	// routesAtOnce is how many requests go to the kernel together. Their answers,
+	// askedAtOnce is how many requests go to the kernel together. Their answers,
 	// of about 1 KiB of the socket's buffer each, must all find room in it.
-	routesAtOnce = 128
-	routeBuffer  = 1 << 20 // bytes
+	askedAtOnce = 128
+	askBuffer   = 1 << 20 // bytes
 )
 
-// A routing is a connection to the kernel's routing, for requests of which there
-// are many: the library takes a socket, several system calls and a buffer of 64
-// KiB for each.
-type routing struct {
+// An asker is a netlink socket for requests and items of which there are many. The
+// libraries take a socket, several system calls and a large buffer for each
+// request, and a dozen allocations for each item.
+type asker struct {
 	fd     int
 	buffer []byte
 }
 
-// newRouting opens one. It must be closed.
-func newRouting() (*routing, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+// newAsker opens one of a protocol of netlink(7). It must be closed.
+func newAsker(protocol int) (*asker, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("opening netlink: %w", err)
 	}
-	r := &routing{fd, make([]byte, nl.RECEIVE_BUFFER_SIZE)}
+	a := &asker{fd, make([]byte, nl.RECEIVE_BUFFER_SIZE)}
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1), // the kernel filters dumps by table, not we
 		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &nl.SocketTimeoutTv))
 	if err != nil {
-		r.close()
+		a.close()
 		return nil, fmt.Errorf("setting up netlink: %w", err)
 	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, routeBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, routeBuffer) // who only looks may have no right to more
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, askBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, askBuffer) // who only looks may have no right to more
 	}
-	return r, nil
+	return a, nil
 }
 
-func (r *routing) close() { unix.Close(r.fd) }
+func (a *asker) close() { unix.Close(a.fd) }
 
 // all has the kernel answer requests, each of which makes it answer once, and
 // calls answer with what it says to each: the content of a message, or why not.
-func (r *routing) all(requests []*nl.NetlinkRequest, answer func(i int, data []byte, err error)) error {
-	for start := 0; start < len(requests); start += routesAtOnce {
-		some := requests[start:min(start+routesAtOnce, len(requests))]
-		if err := r.some(some, func(i int, data []byte, err error) { answer(start+i, data, err) }); err != nil {
+func (a *asker) all(requests []*nl.NetlinkRequest, answer func(i int, data []byte, err error)) error {
+	for start := 0; start < len(requests); start += askedAtOnce {
+		some := requests[start:min(start+askedAtOnce, len(requests))]
+		if err := a.some(some, func(i int, data []byte, err error) { answer(start+i, data, err) }); err != nil {
 			return err
 		}
 	}
@@ -64,17 +64,17 @@ func (r *routing) all(requests []*nl.NetlinkRequest, answer func(i int, data []b
 
 // some is all for as many as go at once. The kernel numbers no answer but with
 // the request's number, and gives them in the order of the requests.
-func (r *routing) some(requests []*nl.NetlinkRequest, answer func(i int, data []byte, err error)) error {
+func (a *asker) some(requests []*nl.NetlinkRequest, answer func(i int, data []byte, err error)) error {
 	var send []byte
 	for i, req := range requests {
 		req.Seq = uint32(i)
 		send = append(send, req.Serialize()...)
 	}
-	if err := r.send(send); err != nil {
+	if err := a.send(send); err != nil {
 		return err
 	}
 	for open := len(requests); open > 0; {
-		messages, err := r.receive()
+		messages, err := a.receive()
 		if err != nil {
 			return err
 		}
@@ -91,14 +91,14 @@ func (r *routing) some(requests []*nl.NetlinkRequest, answer func(i int, data []
 
 // dump has the kernel list what a request asks for, and calls each with every
 // item. [netlink.ErrDumpInterrupted] says that it changed meanwhile.
-func (r *routing) dump(req *nl.NetlinkRequest, each func(data []byte)) error {
+func (a *asker) dump(req *nl.NetlinkRequest, each func(data []byte)) error {
 	req.Flags |= unix.NLM_F_DUMP
-	if err := r.send(req.Serialize()); err != nil {
+	if err := a.send(req.Serialize()); err != nil {
 		return err
 	}
 	var disturbed error
 	for {
-		messages, err := r.receive()
+		messages, err := a.receive()
 		if err != nil {
 			return err
 		}
@@ -117,27 +117,27 @@ func (r *routing) dump(req *nl.NetlinkRequest, each func(data []byte)) error {
 	}
 }
 
-func (r *routing) send(data []byte) error {
-	err := unix.Sendto(r.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+func (a *asker) send(data []byte) error {
+	err := unix.Sendto(a.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	return os.NewSyscallError("sending to netlink", err)
 }
 
 // receive returns the messages of one datagram, valid until the next.
-func (r *routing) receive() ([]syscall.NetlinkMessage, error) {
+func (a *asker) receive() ([]syscall.NetlinkMessage, error) {
 	for {
-		n, from, err := unix.Recvfrom(r.fd, r.buffer, unix.MSG_TRUNC)
+		n, from, err := unix.Recvfrom(a.fd, a.buffer, unix.MSG_TRUNC)
 		sender, ok := from.(*unix.SockaddrNetlink)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
 			return nil, os.NewSyscallError("receiving from netlink", err)
-		case n > len(r.buffer):
+		case n > len(a.buffer):
 			return nil, errors.New("receiving from netlink: a message is too large")
 		case !ok || sender.Pid != 0: // not from the kernel
 			continue
 		}
-		return syscall.ParseNetlinkMessage(r.buffer[:n])
+		return syscall.ParseNetlinkMessage(a.buffer[:n])
 	}
 }
 
@@ -150,4 +150,26 @@ func refusalIn(m syscall.NetlinkMessage) error {
 		return syscall.Errno(-errno)
 	}
 	return nil
+}
+
+// attributes calls each with the attributes in data, and says whether they made
+// sense.
+func attributes(data []byte, each func(kind uint16, value []byte)) bool {
+	for len(data) >= unix.SizeofRtAttr {
+		size := int(binary.NativeEndian.Uint16(data))
+		if size < unix.SizeofRtAttr || size > len(data) {
+			return false
+		}
+		each(binary.NativeEndian.Uint16(data[2:])&^uint16(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER), data[unix.SizeofRtAttr:size])
+		data = data[min((size+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(data)):]
+	}
+	return true
+}
+
+// number reads a value of four bytes; another is zero.
+func number(value []byte) uint32 {
+	if len(value) != 4 {
+		return 0
+	}
+	return binary.NativeEndian.Uint32(value)
 }

@@ -1,0 +1,68 @@
+package linux
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// An element is what we read of one in a set.
+type element struct {
+	key     [16]byte // as long as the set's type is
+	size    int      // of the key, in bytes
+	packets uint64   // that its counter says
+}
+
+func (e *element) addr() (netip.Addr, bool) { return netip.AddrFromSlice(e.key[:e.size]) }
+
+func (e *element) port() uint16 { return binary.BigEndian.Uint16(e.key[:]) }
+
+// readElements lists the elements of a set of the guard.
+func readElements(c *asker, set string) (all []element, err error) {
+	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETSETELEM, 0)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: byte(nftables.TableFamilyINet)})
+	req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_TABLE, nl.ZeroTerminated(guardTable.Name)))
+	req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_SET, nl.ZeroTerminated(set)))
+	err = c.dump(req, func(data []byte) {
+		attributes(data[min(nl.SizeofNfgenmsg, len(data)):], func(kind uint16, list []byte) {
+			if kind != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+				return
+			}
+			attributes(list, func(_ uint16, item []byte) { all = append(all, parseElement(item)) })
+		})
+	})
+	return all, err
+}
+
+// parseElement reads the attributes NFTA_SET_ELEM_ of linux/netfilter/nf_tables.h.
+func parseElement(data []byte) (e element) {
+	attributes(data, func(kind uint16, value []byte) {
+		switch kind {
+		case unix.NFTA_SET_ELEM_KEY:
+			attributes(value, func(kind uint16, value []byte) {
+				if kind == unix.NFTA_DATA_VALUE {
+					e.size = copy(e.key[:], value)
+				}
+			})
+		case unix.NFTA_SET_ELEM_EXPR: // the one that our sets have is a counter
+			attributes(value, func(kind uint16, value []byte) {
+				if kind == unix.NFTA_EXPR_DATA {
+					e.packets = parseCounter(value)
+				}
+			})
+		}
+	})
+	return e
+}
+
+func parseCounter(data []byte) (packets uint64) {
+	attributes(data, func(kind uint16, value []byte) {
+		if kind == unix.NFTA_COUNTER_PACKETS && len(value) == 8 {
+			packets = binary.BigEndian.Uint64(value)
+		}
+	})
+	return packets
+}
