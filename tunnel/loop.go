@@ -92,6 +92,10 @@ type Loop struct {
 	// every pass, and does nothing if that is so already. Nil: there are none.
 	Expose func(netip.AddrPort) error
 
+	// Embedded is told how many peers WireGuard within this process has, whenever
+	// that changes. Nil: nobody is.
+	Embedded func(peers int)
+
 	// What a service manager is told, by the goroutine that does the work: nil
 	// functions are not called.
 	Ready      func(open int)     // once, after the first clean pass; open: number of peers in clear by policy
@@ -117,9 +121,11 @@ type Loop struct {
 	forgets     error            // why what is protected could not be remembered; nil: it is, or there is nothing to
 	unexposed   error            // why metrics cannot be read where the file asks for it; nil: they can
 	problem     error            // why the last pass failed; nil: it did not
-	passed      bool             // there was a clean pass
-	down        bool             // protection has been taken away on purpose
-	told        string           // the words that Tell was given last
+	steps       int              // that the last pass did
+	pace        pace
+	passed      bool   // there was a clean pass
+	down        bool   // protection has been taken away on purpose
+	told        string // the words that Tell was given last
 	repoint     map[peers.PublicKey]bool
 	names       *names
 	domains     *domains
@@ -128,6 +134,7 @@ type Loop struct {
 	settled     *State // what was in place after the last clean pass; nil: there was none
 	wished      State  // by the last pass
 	greetings   greetings
+	inProcess   int // peers, as Embedded was told
 	counters    Counters
 	tracker     tracker
 	drift       drift
@@ -176,7 +183,13 @@ func (l *Loop) Poke() {
 // Reload reads the peers file and, if it is valid, puts it in force before it
 // returns. Otherwise all stays as it was, and the error says why.
 func (l *Loop) Reload(ctx context.Context) error {
-	if err := l.call(ctx, l.reload); err != nil {
+	asked := false
+	err := l.call(ctx, func(ctx context.Context) error {
+		err := l.reload(ctx)
+		asked = l.asked
+		return err
+	})
+	if err != nil || asked {
 		return err
 	}
 	l.names.await(ctx)
@@ -193,7 +206,6 @@ func (l *Loop) reload(ctx context.Context) error {
 	}
 	l.Log.Info("peers file in force", inForce(peers.Compare(l.config, c), len(c.Peers))...)
 	l.accept(c)
-	l.Poke()
 	if _, err := l.pass(ctx); err != nil {
 		return fmt.Errorf("the file is in force, but applying it goes on failing: %w", err)
 	}

@@ -330,6 +330,21 @@ func TestPaceUnderStorm(t *testing.T) {
 	}
 }
 
+// Passes that take long are kept apart, whatever happens and if nothing does.
+func TestPaceOfLongPasses(t *testing.T) {
+	p := pace{took: time.Second}
+	now := time.Unix(0, 0)
+	for range 20 {
+		now = now.Add(p.poked(now))
+		if wait := p.passed(now, 0, nil, shortInterval); wait != idleShare*p.took {
+			t.Fatalf("the next is due after %s", wait)
+		}
+	}
+	if wait := p.poked(now); wait != stormShare*p.took {
+		t.Errorf("under a storm the next waits %s", wait)
+	}
+}
+
 // What cannot be remembered is no reason to stop protecting, and one to say that
 // not all is well: to who reloads, and in status, until it can.
 func TestLoopSaysThatItForgets(t *testing.T) {

@@ -77,7 +77,7 @@ func (m *mtus) see(c *peers.Config, have State, f Facts, now time.Time) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	seen := map[peers.PublicKey]*mtuPeer{}
+	seen := make(map[peers.PublicKey]*mtuPeer, len(c.Peers))
 	if c.Host.MTU == 0 && have.Link.Up {
 		for _, p := range c.Peers {
 			if d := have.Device.peer(p.PublicKey); d != nil {
@@ -86,10 +86,7 @@ func (m *mtus) see(c *peers.Config, have State, f Facts, now time.Time) {
 		}
 	}
 	m.peers = seen
-	select {
-	case m.kick <- struct{}{}:
-	default:
-	}
+	m.wake()
 }
 
 func (m *mtus) seePeer(p peers.Peer, d *DevicePeer, have State, f Facts, now time.Time) *mtuPeer {
@@ -139,7 +136,7 @@ func (m *mtus) known(c *peers.Config, have State) map[peers.PublicKey]int {
 // RouteMTUs returns how large packets to the peers are by the routes that there
 // are: what to wish for without knowing better.
 func RouteMTUs(c *peers.Config, have State) map[peers.PublicKey]int {
-	all := map[peers.PublicKey]int{}
+	all := make(map[peers.PublicKey]int, len(c.Peers))
 	for _, p := range c.Peers {
 		if mtu := routeMTU(p, have); mtu != 0 {
 			all[p.PublicKey] = mtu
@@ -183,13 +180,21 @@ func (m *mtus) run(ctx context.Context) error {
 			return nil
 		case <-m.kick:
 		}
-		for _, p := range m.begin(time.Now()) {
+		for _, p := range m.begin(time.Now(), cap(places)-len(places)) {
+			places <- struct{}{}
 			running.Go(func() {
-				places <- struct{}{}
-				defer func() { <-places }()
 				m.measure(ctx, p)
+				<-places
+				m.wake() // others may wait for the place
 			})
 		}
+	}
+}
+
+func (m *mtus) wake() {
+	select {
+	case m.kick <- struct{}{}:
+	default:
 	}
 }
 
@@ -218,11 +223,14 @@ func (p *mtuPeer) asks(now time.Time) mtuTask {
 	return mtuNothing
 }
 
-// begin returns the peers that are to be measured now.
-func (m *mtus) begin(now time.Time) (due []*mtuPeer) {
+// begin returns peers that are to be measured now, as many as there is room for.
+func (m *mtus) begin(now time.Time, room int) (due []*mtuPeer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.peers {
+		if len(due) >= room {
+			break
+		}
 		if p.task = p.asks(now); p.task != mtuNothing {
 			p.running, p.stale = true, false
 			due = append(due, p)

@@ -40,7 +40,7 @@ func (p *pace) poked(now time.Time) time.Duration {
 // patience says, but right after something was done, peers have just been greeted.
 // Passes that find nothing to do space themselves out, those that repair do not.
 func (p *pace) passed(now time.Time, steps int, err error, patience time.Duration) time.Duration {
-	if steps > 0 || now.Sub(p.last) > time.Second {
+	if steps > 0 || now.Sub(p.last) > p.gap+p.took+time.Second {
 		p.gap = 0
 	}
 	p.last, p.gap = now, min(max(2*p.gap, minGap), max(maxGap, p.took*stormShare))

@@ -13,7 +13,6 @@ import (
 // work is the loop proper: a pass when poked, after a failure with growing
 // patience, and every interval anyway; calls are served in between.
 func (l *Loop) work(ctx context.Context) error {
-	var p pace
 	due := time.NewTimer(0)
 	defer due.Stop()
 	var alive <-chan time.Time
@@ -30,23 +29,30 @@ func (l *Loop) work(ctx context.Context) error {
 		case <-alive:
 			l.alive()
 		case f := <-l.calls:
+			passes := l.counters.Passes
 			f(ctx)
 			if l.down {
 				return errDown
 			}
+			if l.counters.Passes != passes {
+				due.Reset(l.wait(time.Now()))
+			}
 		case <-l.greetings.due:
 			l.greetNext(ctx)
 		case <-l.pokes:
-			due.Reset(p.poked(time.Now()))
+			due.Reset(l.pace.poked(time.Now()))
 		case <-due.C:
-			start := time.Now()
-			steps, err := l.pass(ctx)
-			now := time.Now()
-			p.took = now.Sub(start)
-			due.Reset(min(p.passed(now, steps, err, l.patience()), p.seldom(l.mtus.due(now)), l.tracker.due(now), l.drift.due(now),
-				l.policies.due(l.config, now), l.domainLog.due(now)))
+			_, _ = l.pass(ctx)
+			due.Reset(l.wait(time.Now()))
 		}
 	}
+}
+
+// wait returns how long to wait for the next pass after one.
+func (l *Loop) wait(now time.Time) time.Duration {
+	p := &l.pace
+	return min(p.passed(now, l.steps, l.problem, l.patience()), p.seldom(l.mtus.due(now)), l.tracker.due(now), l.drift.due(now),
+		l.policies.due(l.config, now), l.domainLog.due(now))
 }
 
 // pass observes, compares and applies, once, and says how many steps that took.
@@ -57,6 +63,7 @@ func (l *Loop) pass(ctx context.Context) (steps int, err error) {
 	start := time.Now()
 	steps, err = l.apply(ctx)
 	l.counters.passed(start, err)
+	l.steps, l.pace.took = steps, time.Since(start)
 	if ctx.Err() != nil {
 		return steps, nil
 	}
@@ -103,6 +110,7 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		l.tracker.update(l.judge(have, want, now), now)
 		l.logRemarks(now)
 		l.domainLog.update(l.judgeDomains(), now)
+		l.embedded(have.Link.Backend, len(have.Device.Peers))
 		err = l.callUnheard(ctx, have.Link.Up, want, now)
 	}
 	l.logSteps(done, why) // last: by now the watcher has heard who it was

@@ -96,7 +96,7 @@ func (o *options) evidence(ctx context.Context) (e *doctor.Evidence, endpoints m
 	if e.FileError != nil {
 		e.Config = nil
 	} else {
-		e.Missing = linux.Missing(e.Config.Host.Backend)
+		e.Missing = linux.Missing(e.Config)
 		e.Config, endpoints = o.resolve(ctx, e.Config)
 	}
 	s, err := control.Client{Socket: o.socket}.Status(ctx)

@@ -108,7 +108,7 @@ func (o *options) prepare(ctx context.Context, log *slog.Logger) (_ *control.Ser
 func (o *options) loadFit() (*peers.Config, error) {
 	c, err := peers.Load(o.file)
 	if err == nil {
-		err = linux.Missing(c.Host.Backend)
+		err = linux.Missing(c)
 	}
 	return c, err
 }
@@ -151,6 +151,7 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 
 		Remember: func(s peers.Selectors) error { return s.Save(o.selectors) },
 		Latches:  o.latches(),
+		Embedded: spareMemory,
 		Ready: func(open int) {
 			if open > 0 {
 				log.Warn("ready: SMTP with peers is in the tunnel or not on the wire, but for those in clear by policy", "clear", open)

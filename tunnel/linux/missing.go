@@ -20,10 +20,11 @@ const probeLink = "postroad-probe"
 var errNoWireGuard = errors.New("the kernel has no WireGuard: use Linux 5.6 or newer with its module (`modprobe wireguard`, " +
 	`CONFIG_WIREGUARD), or set host.backend to "userspace"`)
 
-// Missing says what the host lacks for a backend, and how to get it; nil:
-// nothing. It tries instead of guessing from versions, and leaves nothing behind.
-func Missing(b peers.Backend) error {
-	return errors.Join(missingTables(), missingNAT(), missingRules(), missingBackend(b))
+// Missing says what the host lacks for what a peers file asks for, and how to get
+// it; nil: nothing. It tries instead of guessing from versions, and leaves nothing
+// behind.
+func Missing(c *peers.Config) error {
+	return errors.Join(missingTables(), missingNAT(), missingRules(), missingBackend(c.Host.Backend), missingRoom(c))
 }
 
 // Passing says whether an error may be gone at the next try, unlike a lack.
@@ -82,6 +83,17 @@ func missingBackend(b peers.Backend) error {
 		return nil
 	}
 	return fmt.Errorf("the host has neither the kernel's WireGuard (`modprobe wireguard`) nor a TUN device: %w", noTUN)
+}
+
+// missingRoom says that there are more peers than WireGuard within this process
+// takes, if it would be that.
+func missingRoom(c *peers.Config) error {
+	n := len(c.Peers)
+	if n <= userspace.MaxPeers || c.Host.Backend == peers.Kernel || c.Host.Backend == peers.Auto && missingWireGuard() == nil {
+		return nil
+	}
+	return fmt.Errorf("there are %d peers, and WireGuard within this process takes %d: use a kernel that has it (`modprobe wireguard`), with host.backend = %q",
+		n, userspace.MaxPeers, peers.Kernel)
 }
 
 // missingWireGuard makes a link and removes it, unless ours is there to show
