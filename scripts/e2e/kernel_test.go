@@ -243,20 +243,10 @@ func TestKernelMemory(t *testing.T) {
 	must(t, alpha.Start(ctx))
 	_, err := alpha.Command(ctx, "status", "--json") // has used what a running one uses
 	exitStatus(t, err, 1)
-	kb := resident(ctx, t, l.Alpha.Host)
+	kb, err := alpha.Resident()
+	must(t, err)
 	t.Logf("figure: kernel backend, 10 peers: %.1f MB resident", float64(kb)/1024)
 	if kb > 25<<10 {
 		t.Errorf("%d KB resident", kb)
 	}
-}
-
-// resident returns what the daemon on a host has in memory, in KiB.
-func resident(ctx context.Context, t *testing.T, h *lab.Host) (kb int) {
-	t.Helper()
-	status := run(ctx, t, h, "sh", "-c", "cat /proc/$(pidof postroad)/status")
-	_, rss, _ := strings.Cut(status, "VmRSS:")
-	if _, err := fmt.Sscan(rss, &kb); err != nil {
-		t.Fatalf("reading the daemon's memory: %v:\n%s", err, status)
-	}
-	return kb
 }

@@ -17,7 +17,7 @@ var ManyNet = netip.MustParsePrefix("198.18.0.0/15")
 func ManyPeers(from, n int) string {
 	var b strings.Builder
 	for i := from; i < from+n; i++ {
-		fmt.Fprintf(&b, "[[peer]]\nname = %q\npublic_key = %q\naddresses = [%q]\n\n", ManyName(i), manyKey(i), ManyAddr(i))
+		fmt.Fprintf(&b, "[[peer]]\nname = %q\npublic_key = %q\naddresses = [%q]\n\n", ManyName(i), ManyKey(i), ManyAddr(i))
 	}
 	return b.String()
 }
@@ -31,7 +31,8 @@ func ManyAddr(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, binary.BigEndian.Uint32(first[:])+1+uint32(i))))
 }
 
-func manyKey(i int) string {
+// ManyKey is the public key of one of [ManyPeers].
+func ManyKey(i int) string {
 	key := sha256.Sum256(binary.BigEndian.AppendUint32(nil, uint32(i)))
 	return base64.StdEncoding.EncodeToString(key[:])
 }

@@ -123,6 +123,17 @@ func (p *Postroad) Start(ctx context.Context) (err error) {
 	})
 }
 
+// Resident is how much memory the daemon takes now, in kB.
+func (p *Postroad) Resident() (kB int, err error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, err = fmt.Sscan(rest, &kB)
+	return kB, err
+}
+
 // Hangup sends SIGHUP.
 func (p *Postroad) Hangup() error { return p.Signal(unix.SIGHUP) }
 
