@@ -58,10 +58,14 @@ func (l *Loop) greet(ctx context.Context, steps []Step) error {
 	return errors.Join(l.System.Do(ctx, steps[:now])...)
 }
 
-// greetNext speaks to the next of those who wait for it, as the wish is by now.
-// Where that fails a look will show what is wrong, and the peers that do not answer
-// are spoken to again.
+// greetNext speaks to the next of those who wait for it, as the wish is by now. If
+// the link is down, all are spoken to when it is up again; if it fails, a look will
+// show what is wrong, and peers that do not answer are spoken to again.
 func (l *Loop) greetNext(ctx context.Context) {
+	if !l.up {
+		l.greetings = greetings{}
+		return
+	}
 	start := time.Now()
 	var steps []Step
 	for _, key := range l.greetings.next() {

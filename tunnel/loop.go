@@ -133,6 +133,7 @@ type Loop struct {
 	mtus        *mtus
 	settled     *State // what was in place after the last clean pass; nil: there was none
 	wished      State  // by the last pass
+	up          bool   // the link is, as the last look has shown
 	greetings   greetings
 	inProcess   int // peers, as Embedded was told
 	counters    Counters

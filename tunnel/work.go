@@ -110,6 +110,7 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		l.tracker.update(l.judge(have, want, now), now)
 		l.logRemarks(now)
 		l.domainLog.update(l.judgeDomains(), now)
+		l.up = have.Link.Up
 		l.embedded(have.Link.Backend, len(have.Device.Peers))
 		err = l.callUnheard(ctx, have.Link.Up, want, now)
 	}

@@ -174,11 +174,10 @@ func removePeer(s tunnel.RemovePeer) (link string, _ []wgtypes.PeerConfig) {
 
 // greet begins handshakes of WireGuard within this process.
 func (k *Kernel) greet(steps []tunnel.Step) []error {
-	errs := make([]error, len(steps))
-	for i, s := range steps {
-		errs[i] = k.device.Greet(s.(tunnel.GreetPeer).Peer.PublicKey)
+	for _, s := range steps {
+		k.device.Greet(s.(tunnel.GreetPeer).Peer.PublicKey)
 	}
-	return errs
+	return nil
 }
 
 // greetPeer switches the keepalive on, which makes WireGuard send one at once

@@ -123,13 +123,12 @@ func (d *Device) Up() error {
 
 // Greet begins a handshake with a peer, if the device has it and has not just begun
 // one. The way that UAPI has, to switch the keepalive on, has a peer that does not
-// answer hold a packet's buffer of 64 KiB for as long as it is tried.
-func (d *Device) Greet(peer [32]byte) error {
-	p := d.dev.LookupPeer(peer)
-	if p == nil {
-		return nil
+// answer hold a packet's buffer of 64 KiB for as long as it is tried. That there
+// is no way to the peer is logged, and tried again by the device's own timers.
+func (d *Device) Greet(peer [32]byte) {
+	if p := d.dev.LookupPeer(peer); p != nil {
+		_ = p.SendHandshakeInitiation(false)
 	}
-	return p.SendHandshakeInitiation(false)
 }
 
 // Gone says whether the device has ended, for instance because its interface
