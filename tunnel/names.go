@@ -20,6 +20,7 @@ const (
 	retryMax      = time.Minute      // after many
 	hurryGap      = 15 * time.Second // between lookups that are made for want of a handshake
 	saveGap       = 10 * time.Second // after answers could not be saved
+	saveShare     = 20               // times as long as it took to save them is waited before they are again
 	lookupsAtOnce = 16
 )
 
@@ -35,7 +36,7 @@ type names struct {
 
 	mu      sync.Mutex
 	private map[string]bool // by the names that are wanted, whether private addresses are believed
-	peers   []peers.Peer
+	peers   []peers.Peer // with several names
 	keep    time.Duration
 	own     []netip.Addr
 	known   peers.Answers
@@ -62,7 +63,7 @@ func (n *names) want(c *peers.Config) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before := n.private
-	n.peers = c.Peers
+	n.peers = slices.DeleteFunc(slices.Clone(c.Peers), func(p peers.Peer) bool { return len(p.Names) < 2 })
 	n.private, n.keep, n.since = c.Lookups(), c.Host.KeepAddresses, time.Now()
 	for name := range n.known {
 		if _, wanted := n.private[name]; !wanted {
@@ -183,6 +184,7 @@ func (n *names) run(ctx context.Context) error {
 		t.Reset(wait)
 		select {
 		case <-ctx.Done():
+			n.saveLast()
 			return nil
 		case <-n.kick:
 		case <-t.C:
@@ -253,12 +255,18 @@ func (n *names) ageTogether(name string) {
 	}
 }
 
-// keepAndTell saves what is new, and then says that there is something new.
+// keepAndTell saves what is new, and then says that there is something new: of
+// what comes in quick succession all at once.
 func (n *names) keepAndTell(now time.Time) {
 	n.mu.Lock()
-	news, unsaved, known := n.news, n.unsaved && !now.Before(n.saveAt), maps.Clone(n.known)
+	if n.unsaved && n.saveErr == nil && now.Before(n.saveAt) {
+		n.mu.Unlock()
+		return
+	}
+	news, unsaved := n.news, n.unsaved && !now.Before(n.saveAt)
+	var known peers.Answers
 	if n.news = false; unsaved {
-		n.unsaved = false
+		n.unsaved, known = false, maps.Clone(n.known)
 	}
 	n.mu.Unlock()
 	if unsaved && n.save != nil {
@@ -269,10 +277,19 @@ func (n *names) keepAndTell(now time.Time) {
 	}
 }
 
+// saveLast saves, before the end, what was to be saved later.
+func (n *names) saveLast() {
+	n.mu.Lock()
+	n.saveAt = time.Time{}
+	n.mu.Unlock()
+	n.keepAndTell(time.Now())
+}
+
 // saved notes how saving went. What failed is tried again.
 func (n *names) saved(err error, now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.saveAt = time.Now().Add(saveShare * time.Since(now))
 	if err != nil {
 		if n.saveErr == nil {
 			n.log.Error("a start without DNS will not know what it says now", "error", err)

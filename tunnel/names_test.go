@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -463,4 +464,41 @@ func TestNamesNotSaved(t *testing.T) {
 		}
 		r.guards(t, "all the while", "198.51.100.20")
 	})
+}
+
+// Many answers that come one upon the other are saved a few times, and all of them
+// in the end, even if that comes soon.
+func TestNamesSaveManyAnswersTogether(t *testing.T) {
+	for _, runs := range []time.Duration{time.Minute, 20 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			c, said := manyPeers(500), map[string]netip.Addr{}
+			for i := range c.Peers {
+				p := &c.Peers[i]
+				said[p.Name], p.Names, p.Addresses = p.Addresses[0], []string{p.Name}, nil
+			}
+			saves, answers, saved := 0, atomic.Int32{}, 0
+			r := start(t, func(r *rig) {
+				r.first = c
+				r.prepare = func(l *Loop) {
+					l.names.save = func(a peers.Answers) error {
+						time.Sleep(10 * time.Millisecond) // a disk
+						saves, saved = saves+1, len(a)
+						return nil
+					}
+					l.names.lookup = func(_ context.Context, name string) peers.Found {
+						time.Sleep(time.Millisecond)
+						answers.Add(1)
+						return peers.Found{Addrs: []netip.Addr{said[name]}, TTL: time.Hour}
+					}
+				}
+			})
+			time.Sleep(runs)
+			r.stop()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if n := int(answers.Load()); saved < n-lookupsAtOnce || saves > 5 { // those that come after the end are not learned
+				t.Errorf("after %s, %d of %d answers are saved, by %d saves", runs, saved, n, saves)
+			}
+		})
+	}
 }
