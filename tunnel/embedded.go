@@ -9,7 +9,7 @@ import (
 // What peers cost where WireGuard runs within this process: each has queues and
 // two goroutines there, as upstream's device has it.
 const (
-	EmbeddedPeerSize = 32 << 10 // bytes, about
+	EmbeddedPeerSize = 40 << 10 // bytes, about
 	embeddedMany     = 2000     // peers, from which on the kernel's WireGuard is the better choice
 )
 

@@ -139,6 +139,29 @@ func TestEmbeddedManyIsToldOnce(t *testing.T) {
 	}
 }
 
+// Of very many new peers only those that something is amiss with have a line, and
+// later changes have theirs.
+func TestManyNewPeersAreToldInOneLine(t *testing.T) {
+	var log safeBuffer
+	now := time.Now()
+	tr := tracker{log: slog.New(slog.NewTextHandler(&log, nil))}
+	all := Judge(manyPeers(manyAtOnce+1), State{}, State{}, now)
+	for i := range all {
+		all[i].State, all[i].Reason = Waiting, "it has never answered"
+	}
+	all[0].State = Clear
+	look := func() []PeerStatus { return slices.Clone(all) }
+	tr.update(look(), now)
+	if got := log.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "peer clear") || !strings.Contains(got, "peers=501") {
+		t.Errorf("the log says\n%s", got)
+	}
+	all[1].State = Protected
+	tr.update(look(), now)
+	if got := log.String(); strings.Count(got, "\n") != 3 || !strings.Contains(got, "peer protected") {
+		t.Errorf("then the log says\n%s", got)
+	}
+}
+
 // Batches keep the order of a plan, put nothing together that has an order, and
 // leave nothing out.
 func TestBatches(t *testing.T) {

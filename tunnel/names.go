@@ -36,7 +36,7 @@ type names struct {
 
 	mu      sync.Mutex
 	private map[string]bool // by the names that are wanted, whether private addresses are believed
-	peers   []peers.Peer // with several names
+	peers   []peers.Peer    // with several names
 	keep    time.Duration
 	own     []netip.Addr
 	known   peers.Answers

@@ -25,6 +25,17 @@ type tracker struct {
 	calls  calls
 }
 
+// manyAtOnce is how many peers may be new at one look to have a line each: a
+// journal keeps some thousand lines, and drops what comes after.
+const manyAtOnce = 500
+
+// aboveInfo is a handler of what is more than information.
+type aboveInfo struct{ slog.Handler }
+
+func (h aboveInfo) Enabled(ctx context.Context, l slog.Level) bool {
+	return l > slog.LevelInfo && h.Handler.Enabled(ctx, l)
+}
+
 type memory struct {
 	name       string
 	state      PeerState
@@ -44,6 +55,11 @@ type memory struct {
 // update completes what Judge found and logs every change.
 func (t *tracker) update(all []PeerStatus, now time.Time) {
 	seen := make(map[peers.PublicKey]*memory, len(all))
+	log := t.log
+	if n := len(all) - len(t.peers); n > manyAtOnce {
+		t.log.Info("many new peers: not a line for each", "peers", n)
+		log = slog.New(aboveInfo{t.log.Handler()})
+	}
 	for i := range all {
 		s := &all[i]
 		m := t.peers[s.PublicKey]
@@ -53,7 +69,7 @@ func (t *tracker) update(all []PeerStatus, now time.Time) {
 		m.name = s.Name
 		m.count(s, now)
 		m.notice(s, now)
-		m.logState(t.log, s, now)
+		m.logState(log, s, now)
 		m.in.look(s.RefusedIn)
 		m.out.look(s.RefusedOut)
 		m.logRefused(t.log, now, false)

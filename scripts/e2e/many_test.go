@@ -27,7 +27,7 @@ func TestUserspaceManyPeers(t *testing.T) {
 	must(t, bravo.Write("[host]", alpha.Block()))
 	must(t, bravo.Start(ctx))
 	must(t, alpha.Write("[host]", bravo.Block(), lab.ManyPeers(0, many)))
-	must(t, alpha.Start(ctx))
+	must(t, alpha.StartWithin(ctx, time.Minute))
 	must(t, eventuallySays(ctx, alpha.Proc, "many peers for WireGuard within this process"))
 	must(t, alpha.WaitState(ctx, l.Bravo.Name, "protected"))
 

@@ -111,11 +111,14 @@ func PeersText(parts ...string) []byte {
 func Backend() string { return cmp.Or(os.Getenv("POSTROAD_BACKEND"), "userspace") }
 
 // Start starts the daemon and waits until it says that it is ready. What the daemon of an earlier start left stays.
-func (p *Postroad) Start(ctx context.Context) (err error) {
+func (p *Postroad) Start(ctx context.Context) error { return p.StartWithin(ctx, 10*time.Second) }
+
+// StartWithin is [Postroad.Start] for a daemon that has much to do.
+func (p *Postroad) StartWithin(ctx context.Context, timeout time.Duration) (err error) {
 	if p.Proc, err = p.Site.Host.Start("postroad", "run"); err != nil {
 		return err
 	}
-	return p.until(ctx, 10*time.Second, "postroad on "+p.Site.Name, func() error {
+	return p.until(ctx, timeout, "postroad on "+p.Site.Name, func() error {
 		if !strings.Contains(p.Output(), "ready:") {
 			return errors.New("it is not ready: " + p.Output())
 		}
