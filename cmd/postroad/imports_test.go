@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"postroad/scripts/lab":        {},
 	"postroad/scripts/lab/demo":   {"postroad/scripts/lab"},
 	"postroad/scripts/lab/scale":  {"postroad/scripts/lab"},
+	"postroad/scripts/benchmark":  {"postroad/scripts/lab"},
 	"postroad/scripts/e2e":        {},
 	"postroad/scripts/packaging":  {},
 	"postroad/scripts/monitoring": {},

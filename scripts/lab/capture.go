@@ -28,7 +28,7 @@ func (h *Host) Capture(ctx context.Context, iface, filter string) (*Capture, err
 		return nil, err
 	}
 	c := &Capture{Proc: proc, host: h, file: file}
-	return c, c.until(ctx, 10*time.Second, "tcpdump", func() error {
+	return c, c.Until(ctx, 10*time.Second, "tcpdump", func() error {
 		if !strings.Contains(c.Output(), "listening on") {
 			return errors.New("it is not listening")
 		}

@@ -63,7 +63,7 @@ func (d *DNS) Start(ctx context.Context) error {
 	if d.proc, err = d.host.Start("knotd", "-c", "/etc/knot/lab.conf"); err != nil {
 		return err
 	}
-	err = d.proc.until(ctx, 10*time.Second, "the name server on "+d.host.Name, func() error { return d.served(ctx) })
+	err = d.proc.Until(ctx, 10*time.Second, "the name server on "+d.host.Name, func() error { return d.served(ctx) })
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, d.proc.Output())
 	}
@@ -115,7 +115,7 @@ func (d *DNS) SetZone(ctx context.Context, zone, records string) error {
 	if _, err := d.control(ctx, "reload"); err != nil {
 		return err
 	}
-	err := d.proc.until(ctx, 10*time.Second, "zone "+zone+" to be served", func() error { return d.served(ctx) })
+	err := d.proc.Until(ctx, 10*time.Second, "zone "+zone+" to be served", func() error { return d.served(ctx) })
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, d.proc.Output())
 	}

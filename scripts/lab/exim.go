@@ -74,7 +74,7 @@ func (h *Host) Exim(ctx context.Context, settings ...string) (*Exim, error) {
 }
 
 func (e *Exim) listening(ctx context.Context) error {
-	return e.proc.until(ctx, 20*time.Second, "Exim on "+e.host.Name, func() error {
+	return e.proc.Until(ctx, 20*time.Second, "Exim on "+e.host.Name, func() error {
 		return errors.Join(e.host.Listening(25), e.host.Listening(465), e.host.Listening(587))
 	})
 }

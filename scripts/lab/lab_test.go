@@ -275,7 +275,7 @@ func TestProc(t *testing.T) {
 	p := must[*Proc](t)(s.Alpha.Start("sh", "-c", "trap 'echo hup' HUP; echo up; while :; do :; done"))
 	wait := func(words string, again func() error) {
 		t.Helper()
-		err := p.until(t.Context(), 5*time.Second, words, func() error {
+		err := p.Until(t.Context(), 5*time.Second, words, func() error {
 			if !strings.HasPrefix(p.Output(), words) {
 				return errors.Join(errors.New(p.Output()), again())
 			}

@@ -66,7 +66,7 @@ func (m *Machine) boot(ctx context.Context, h *Host, disk *Disk) (err error) {
 	if m.nspawn, err = h.Start("sh", append([]string{"-c", enterCgroups, "sh"}, m.container()...)...); err != nil {
 		return err
 	}
-	return m.nspawn.until(ctx, 10*time.Second, "systemd", m.findInit)
+	return m.nspawn.Until(ctx, 10*time.Second, "systemd", m.findInit)
 }
 
 // prepare puts at hand, in the host, what the container is made of.
@@ -149,7 +149,7 @@ func (m *Machine) findInit() error {
 // Up waits until the machine has booted. It is an error if a unit has failed then.
 func (m *Machine) Up(ctx context.Context) error {
 	var state string
-	err := m.nspawn.until(ctx, 30*time.Second, m.Name+" to be up", func() (err error) {
+	err := m.nspawn.Until(ctx, 30*time.Second, m.Name+" to be up", func() (err error) {
 		state, err = m.Run(ctx, "systemctl", "is-system-running", "--wait")
 		if state = strings.TrimSpace(state); state == "running" || state == "degraded" {
 			return nil

@@ -56,7 +56,7 @@ func (m *mailHost) Mailbox(user string) ([]string, error) {
 
 // WaitMail waits for a message that contains the marker, its subject say, in a user's mailbox, and returns it.
 func (m *mailHost) WaitMail(ctx context.Context, user, marker string) (mail string, err error) {
-	err = m.proc.until(ctx, 30*time.Second, fmt.Sprintf("mail for %s with %q", user, marker), func() error {
+	err = m.proc.Until(ctx, 30*time.Second, fmt.Sprintf("mail for %s with %q", user, marker), func() error {
 		messages, err := m.Mailbox(user)
 		for _, message := range messages {
 			if strings.Contains(message, marker) {
@@ -72,7 +72,7 @@ func (m *mailHost) WaitMail(ctx context.Context, user, marker string) (mail stri
 // find waits until a regular expression is found in a log, and returns what its last group matches.
 func (m *mailHost) find(ctx context.Context, timeout time.Duration, log func() (string, error), pattern string) (found string, err error) {
 	line := regexp.MustCompile(pattern)
-	err = m.proc.until(ctx, timeout, "a line in the mail log that matches "+pattern, func() error {
+	err = m.proc.Until(ctx, timeout, "a line in the mail log that matches "+pattern, func() error {
 		text, err := log()
 		if match := line.FindStringSubmatch(text); match != nil {
 			found = match[len(match)-1]

@@ -50,7 +50,7 @@ func (h *Host) Postfix(ctx context.Context, settings ...string) (*Postfix, error
 		return nil, err
 	}
 	p := &Postfix{mailHost{host: h, proc: proc}}
-	err = p.proc.until(ctx, 20*time.Second, "Postfix on "+h.Name, func() error {
+	err = p.proc.Until(ctx, 20*time.Second, "Postfix on "+h.Name, func() error {
 		return errors.Join(h.Listening(25), h.Listening(465), h.Listening(587))
 	})
 	if err != nil {
@@ -163,7 +163,7 @@ func (p *Postfix) Queue(ctx context.Context) ([]QueuedMail, error) {
 
 // WaitDeferred waits until the message was tried and could not be delivered, and returns Postfix' reason.
 func (p *Postfix) WaitDeferred(ctx context.Context, queueID string) (reason string, err error) {
-	err = p.proc.until(ctx, 60*time.Second, "message "+queueID+" to be deferred", func() error {
+	err = p.proc.Until(ctx, 60*time.Second, "message "+queueID+" to be deferred", func() error {
 		queue, err := p.Queue(ctx)
 		for _, m := range queue {
 			if m.ID == queueID && m.Queue == "deferred" && len(m.Recipients) > 0 {

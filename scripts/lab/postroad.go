@@ -118,7 +118,7 @@ func (p *Postroad) StartWithin(ctx context.Context, timeout time.Duration) (err 
 	if p.Proc, err = p.Site.Host.Start("postroad", "run"); err != nil {
 		return err
 	}
-	return p.until(ctx, timeout, "postroad on "+p.Site.Name, func() error {
+	return p.Until(ctx, timeout, "postroad on "+p.Site.Name, func() error {
 		if !strings.Contains(p.Output(), "ready:") {
 			return errors.New("it is not ready: " + p.Output())
 		}

@@ -113,8 +113,8 @@ func (p *Proc) alive() error {
 	}
 }
 
-// until polls try as [Eventually] does, but gives up at once when the process has ended.
-func (p *Proc) until(ctx context.Context, timeout time.Duration, what string, try func() error) error {
+// Until polls try as [Eventually] does, but gives up at once when the process has ended.
+func (p *Proc) Until(ctx context.Context, timeout time.Duration, what string, try func() error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	return Eventually(ctx, timeout, what, func() error {

@@ -32,7 +32,7 @@ func (h *Host) Sink(ctx context.Context, addr string, flags ...string) (*Sink, e
 	if s.Proc, err = h.Start("smtp-sink", append(args, "inet:"+addr, "100")...); err != nil {
 		return nil, err
 	}
-	return s, s.until(ctx, 5*time.Second, "smtp-sink", func() error { return h.listening(table, at.Port()) })
+	return s, s.Until(ctx, 5*time.Second, "smtp-sink", func() error { return h.listening(table, at.Port()) })
 }
 
 // Messages returns what arrived, a message each, after a few X- headers of smtp-sink's that tell the session.

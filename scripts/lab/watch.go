@@ -77,7 +77,7 @@ func (w *Watch) Finish(ctx context.Context) (int, error) {
 
 // canary sends the SYN until it is captured. Whether it is answered does not matter.
 func (w *Watch) canary(ctx context.Context, to *Site, c *Capture) error {
-	return c.until(ctx, 5*time.Second, "the canary to "+to.Name, func() error {
+	return c.Until(ctx, 5*time.Second, "the canary to "+to.Name, func() error {
 		_, refused := w.lab.Charlie.Run(ctx, "nc", "-n", "-z", "-w", "1", "-s", canary, to.IPv4.String(), fmt.Sprint(w.port))
 		n, err := c.Count(ctx, "src host "+canary)
 		if err == nil && n == 0 {
