@@ -21,6 +21,7 @@ type contender struct {
 	version func() string                                      // what it calls its version
 	lacks   func() error                                       // why it cannot be measured here; nil: it can
 	up      func(context.Context, *stage) ([]*lab.Proc, error) // sets it up on both hosts, and returns its processes
+	settle  func(context.Context, *stage, []*lab.Proc) error   // waits until it is as fast as it gets; nil: it is as soon as it answers
 }
 
 // contenders are all there are, in the order of the tables.
@@ -37,12 +38,13 @@ func contenders(o options) []contender {
 		}
 		all = append(all, postroad(name, "userspace", b))
 	}
-	return append(all, upstream(filepath.Join(o.tools, "wireguard")))
+	return append(all, upstream(filepath.Join(o.tools, "wireguard")), openvpn(), nebula(o.tools), tinc(), ssh(), stunnel(),
+		postroadKernel(binaries[0]), kernelWireGuard(), kernelESP())
 }
 
 func none() contender {
 	return contender{
-		name:    nobody,
+		name:    "none",
 		bare:    true,
 		version: func() string { return "no protection" },
 		lacks:   func() error { return nil },
@@ -63,12 +65,12 @@ func need(programs ...string) func() error {
 	}
 }
 
-// says returns a version that asks a program, and takes the first line of its answer.
-func says(program string, args ...string) func() string {
+// says returns a version that asks a program, and takes the first words of its answer.
+func says(words int, program string, args ...string) func() string {
 	return func() string {
 		out, _ := exec.Command(program, args...).CombinedOutput() // some tell it with exit status 1
-		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-		return line
+		f := strings.Fields(string(out))
+		return strings.Join(f[:min(words, len(f))], " ")
 	}
 }
 
@@ -99,7 +101,10 @@ func (s *stage) raise(ctx context.Context, c contender) (*trial, error) {
 		}
 		return nil, err
 	}
-	return t, nil
+	if c.settle != nil {
+		err = c.settle(ctx, s, t.daemons)
+	}
+	return t, err
 }
 
 // address is where alpha connects to for a server of bravo's.

@@ -20,17 +20,19 @@ type plan struct {
 	links      []string
 	rounds     int
 	length     time.Duration // of one measurement
+	baseline   string        // the contender that ratios are to
 	json       string        // a file's name; "": none
 }
 
 // options are the command's flags as they were given.
 type options struct {
-	quick                     bool
-	runs                      int
-	json, link                string
-	only, workload            []string
-	postroad, upstream, tools string
-	binaries                  []string
+	quick             bool
+	runs              int
+	only, workload    []string
+	link              string
+	binaries          []string // of postroad
+	baseline          string
+	json, plot, tools string
 }
 
 // parse makes a plan of the command's flags.
@@ -45,6 +47,7 @@ func parse(args []string, stderr io.Writer) (*plan, error) {
 	flags.StringSliceVar(&o.workload, "workload", nil, "workloads, by name (default: all)")
 	flags.StringVar(&o.link, "link", "both", "wire (each packet crosses singly), veth (as it comes) or both")
 	flags.StringArrayVar(&o.binaries, "postroad", nil, "a postroad `[VARIABLE=VALUE...] FILE`; again: one more, called postroad:2")
+	flags.StringVar(&o.baseline, "baseline", "upstream", "the `CONTENDER` that ratios are to")
 	flags.StringVar(&o.json, "json", "", "write all samples to a `FILE`")
 	flags.StringVar(&o.tools, "tools", "", "the `FOLDER` where scripts/bench built programs")
 	if err := flags.Parse(args); err != nil {
@@ -57,7 +60,7 @@ func parse(args []string, stderr io.Writer) (*plan, error) {
 }
 
 func (o options) plan(runsGiven bool) (*plan, error) {
-	p := &plan{rounds: o.runs, length: 2 * time.Second, json: o.json}
+	p := &plan{rounds: o.runs, length: 2 * time.Second, baseline: o.baseline, json: o.json}
 	if o.quick {
 		p.length = 500 * time.Millisecond
 		if !runsGiven {

@@ -19,7 +19,7 @@ func postroad(name, backend, command string) contender {
 	return contender{
 		name: name,
 		version: func() string {
-			return strings.Join(append(words[:len(words)-1:len(words)-1], says(binary, "version")()), " ")
+			return strings.Join(append(words[:len(words)-1:len(words)-1], says(2, binary, "version")()), " ")
 		},
 		lacks: need(binary),
 		up: func(ctx context.Context, s *stage) ([]*lab.Proc, error) {

@@ -14,7 +14,8 @@ type Report struct {
 	Machine    Machine   `json:"machine"`
 	Started    time.Time `json:"started"`
 	Rounds     int       `json:"rounds"`
-	Seconds    float64   `json:"seconds"` // of a measurement, about
+	Seconds    float64   `json:"seconds"`  // of a measurement, about
+	Baseline   string    `json:"baseline"` // the contender that the tables' ratios are to
 	Contenders []Entrant `json:"contenders"`
 	Skipped    []Skipped `json:"skipped"`
 	Workloads  []string  `json:"workloads"`
@@ -65,12 +66,13 @@ func (s Sample) String() string {
 // report is a report without samples yet.
 func (p *plan) report() *Report {
 	r := &Report{
-		Machine: thisMachine(),
-		Started: time.Now().UTC().Truncate(time.Second),
-		Rounds:  p.rounds,
-		Seconds: p.length.Seconds(),
-		Links:   p.links,
-		Skipped: p.skipped,
+		Machine:  thisMachine(),
+		Started:  time.Now().UTC().Truncate(time.Second),
+		Rounds:   p.rounds,
+		Seconds:  p.length.Seconds(),
+		Baseline: p.baseline,
+		Links:    p.links,
+		Skipped:  p.skipped,
 	}
 	for _, c := range p.contenders {
 		r.Contenders = append(r.Contenders, Entrant{Name: c.name, Version: c.version()})

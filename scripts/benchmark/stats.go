@@ -2,13 +2,6 @@ package main
 
 import "slices"
 
-// nobody and baseline are the contenders that others are compared with: no protection, and upstream's command, to which all
-// ratios are.
-const (
-	nobody   = "none"
-	baseline = "upstream"
-)
-
 // A summary is what counts of some samples.
 type summary struct {
 	n                int // samples; 0: nothing else has a meaning

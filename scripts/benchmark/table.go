@@ -10,7 +10,7 @@ import (
 func (r *Report) tables() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s, %d cores, %s, %s\n", r.Machine.Processor, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go)
-	fmt.Fprintf(&text, "medians of %d rounds, their ratio to %s, and (least-most)\n", r.Rounds, baseline)
+	fmt.Fprintf(&text, "medians of %d rounds, their ratio to %s, and (least-most)\n", r.Rounds, r.Baseline)
 	for _, c := range r.Contenders {
 		fmt.Fprintf(&text, "%s: %s\n", c.Name, c.Version)
 	}
@@ -55,7 +55,7 @@ func (r *Report) grid(text *strings.Builder, title, link, workload string, metri
 		for _, m := range metrics {
 			s := summarize(r.values(link, c.Name, workload, m.name))
 			measured = measured || s.n > 0
-			base := summarize(r.values(link, baseline, workload, m.name))
+			base := summarize(r.values(link, r.Baseline, workload, m.name))
 			fmt.Fprintf(w, "\t%s", m.cell(s, base))
 		}
 		fmt.Fprintln(w)

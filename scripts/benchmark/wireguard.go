@@ -13,7 +13,7 @@ import (
 // upstream is the command that comes with the WireGuard that postroad embeds, set up by hand.
 func upstream(binary string) contender {
 	return contender{
-		name:    baseline,
+		name:    "upstream",
 		version: func() string { return "wireguard-go " + builtFrom(binary) },
 		lacks:   need(binary, "wg"),
 		up: func(ctx context.Context, s *stage) (daemons []*lab.Proc, err error) {
