@@ -27,7 +27,7 @@ type contender struct {
 // contenders are all there are, in the order of the tables.
 func contenders(o options) []contender {
 	all := []contender{none()}
-	binaries := o.binaries
+	binaries := o.postroad
 	if len(binaries) == 0 {
 		binaries = []string{filepath.Join(o.tools, "postroad")}
 	}

@@ -38,17 +38,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return exitUsage
 	}
-	fmt.Fprint(stderr, p.announce())
-	report, err := p.measure(ctx, stderr)
+	r, err := p.report(ctx, stderr)
 	if ctx.Err() != nil {
 		fmt.Fprintln(stderr, "bench: interrupted; all of it is gone again")
 		return exitFailed
 	}
 	if err == nil {
-		err = p.write(report, stdout)
+		err = p.write(ctx, r, stdout)
 	}
 	if err == nil {
-		err = report.failed()
+		err = r.failed()
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
@@ -57,13 +56,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// write prints the tables, and writes the JSON where it is wanted.
-func (p *plan) write(r *Report, stdout io.Writer) error {
-	if p.json != "" {
-		if err := r.writeJSON(p.json); err != nil {
-			return err
+// report measures, or reads what was measured before.
+func (p *plan) report(ctx context.Context, progress io.Writer) (*Report, error) {
+	if p.from != "" {
+		r, err := readReport(p.from)
+		if err == nil {
+			r.Baseline = p.baseline
 		}
+		return r, err
 	}
-	_, err := io.WriteString(stdout, r.tables())
-	return err
+	fmt.Fprint(progress, p.announce())
+	return p.measure(ctx, progress)
+}
+
+// write prints the tables, and writes the files that are wanted.
+func (p *plan) write(ctx context.Context, r *Report, stdout io.Writer) (err error) {
+	if p.json != "" {
+		err = r.writeJSON(p.json)
+	}
+	if p.plot != "" {
+		err = errors.Join(err, r.plot(ctx, p.tools, p.plot))
+	}
+	_, errPrint := io.WriteString(stdout, r.tables())
+	return errors.Join(err, errPrint)
 }

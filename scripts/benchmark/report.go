@@ -63,8 +63,8 @@ func (s Sample) String() string {
 	return strings.TrimSuffix(text, ",")
 }
 
-// report is a report without samples yet.
-func (p *plan) report() *Report {
+// empty is a report without samples yet.
+func (p *plan) empty() *Report {
 	r := &Report{
 		Machine:  thisMachine(),
 		Started:  time.Now().UTC().Truncate(time.Second),
@@ -102,6 +102,19 @@ func (r *Report) values(link, contender, workload, metric string) (values []floa
 		}
 	}
 	return values
+}
+
+// readReport reads what writeJSON wrote.
+func readReport(file string) (*Report, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	r := new(Report)
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return r, nil
 }
 
 func (r *Report) writeJSON(file string) error {

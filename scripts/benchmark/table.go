@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 )
@@ -22,9 +23,13 @@ func (r *Report) tables() string {
 			r.table(&text, link, w)
 		}
 		r.memoryTable(&text, link)
+		r.overview(&text, link)
 	}
-	return text.String()
+	return trailing.ReplaceAllString(text.String(), "")
 }
+
+// trailing is what tabwriter leaves at the end of lines.
+var trailing = regexp.MustCompile(`(?m) +$`)
 
 // linkTitles say what the kinds of link are.
 var linkTitles = map[string]string{
