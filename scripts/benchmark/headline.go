@@ -48,28 +48,39 @@ func (r *Report) relative(link, contender string, h headline) (s summary, ok boo
 
 // overview is a table of ratios alone.
 func (r *Report) overview(text *strings.Builder, link string) {
-	var rows strings.Builder
-	w := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
-	some := false
-	for _, h := range headlines() {
+	first, others := r.measured(link, more), r.measured(link, less)
+	if len(first)+len(others) == 0 {
+		return
+	}
+	fmt.Fprintf(text, "\n%s: ratios to %s; of the first %d more is better, of the others less\n", linkTitles[link], r.Baseline, len(first))
+	w := tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	shown := append(first, others...)
+	for _, h := range shown {
 		fmt.Fprintf(w, "\t%s", h.title)
 	}
 	fmt.Fprintln(w)
 	for _, c := range r.Contenders {
 		fmt.Fprint(w, c.Name)
-		for _, h := range headlines() {
+		for _, h := range shown {
 			cell := "-"
 			if s, ok := r.relative(link, c.Name, h); ok {
-				cell, some = fmt.Sprintf("%.2f", s.median), true
+				cell = fmt.Sprintf("%.2f", s.median)
 			}
 			fmt.Fprintf(w, "\t%s", cell)
 		}
 		fmt.Fprintln(w)
 	}
-	w.Flush()
-	if some {
-		fmt.Fprintf(text, "\n%s: ratios to %s; of the first %d more is better, of the others less\n%s", linkTitles[link], r.Baseline, len(more), rows.String())
+}
+
+// measured are those of the headlines that the baseline was measured with.
+func (r *Report) measured(link string, all []headline) (some []headline) {
+	for _, h := range all {
+		if _, ok := r.relative(link, r.Baseline, h); ok {
+			some = append(some, h)
+		}
 	}
+	return some
 }
 
 func headlines() []headline { return append(more[:len(more):len(more)], less...) }
@@ -102,7 +113,7 @@ func (r *Report) panels() (all []panel) {
 			for _, c := range r.Contenders {
 				p.Series = append(p.Series, series{Name: c.Name})
 			}
-			for _, h := range half.lines {
+			for _, h := range r.measured(link, half.lines) {
 				r.column(&p, link, h)
 			}
 			if len(p.Categories) > 0 {
@@ -113,11 +124,8 @@ func (r *Report) panels() (all []panel) {
 	return all
 }
 
-// column adds a headline to a panel, if it was measured.
+// column adds a headline to a panel.
 func (r *Report) column(p *panel, link string, h headline) {
-	if _, ok := r.relative(link, r.Baseline, h); !ok {
-		return
-	}
 	p.Categories = append(p.Categories, h.title)
 	for i, c := range r.Contenders {
 		s, _ := r.relative(link, c.Name, h)

@@ -8,6 +8,8 @@ type metric struct {
 	title string  // of its column
 	unit  string  // in the progress
 	scale float64 // printed for 1
+
+	daemons bool // it is about the contender's processes: what has none has no figure
 }
 
 // The metrics' names; times in seconds but where they say something else.
@@ -25,25 +27,25 @@ const (
 
 var (
 	mailMetrics = []metric{
-		{perSecond, "messages/s", "/s", 1},
-		{processorTime, "CPU ms/message", "ms CPU/message", 1e3},
-		{daemonTime, "daemons' CPU", "ms of it the daemons'", 1e3},
+		{perSecond, "messages/s", "/s", 1, false},
+		{processorTime, "CPU ms/message", "ms CPU/message", 1e3, false},
+		{daemonTime, "daemons' CPU", "ms of it the daemons'", 1e3, true},
 		memoryMetric,
 	}
 	bulkMetrics = []metric{
-		{gbitPerSecond, "Gbit/s", "Gbit/s", 1},
-		{processorTime, "CPU s/GB", "s CPU/GB", 1},
-		{daemonTime, "daemons' CPU", "s of it the daemons'", 1},
+		{gbitPerSecond, "Gbit/s", "Gbit/s", 1, false},
+		{processorTime, "CPU s/GB", "s CPU/GB", 1, false},
+		{daemonTime, "daemons' CPU", "s of it the daemons'", 1, true},
 		memoryMetric,
 	}
 	connectMetrics = []metric{
-		{connectTime, "connected µs", "µs", 1},
-		{greetingTime, "greeted µs", "µs to the greeting", 1},
+		{connectTime, "connected µs", "µs", 1, false},
+		{greetingTime, "greeted µs", "µs to the greeting", 1, false},
 		memoryMetric,
 	}
-	latencyMetrics = []metric{{responseTime, "response µs", "µs", 1}, memoryMetric}
-	memoryMetric   = metric{peakMemory, "peak MB", "MB", 1}
-	idleMetrics    = []metric{{idleMemory, "idle MB", "MB", 1}}
+	latencyMetrics = []metric{{responseTime, "response µs", "µs", 1, false}, memoryMetric}
+	memoryMetric   = metric{peakMemory, "peak MB", "MB", 1, true}
+	idleMetrics    = []metric{{idleMemory, "idle MB", "MB", 1, true}}
 )
 
 // metricsOf are the metrics of a workload.

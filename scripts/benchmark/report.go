@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -83,15 +84,32 @@ func (p *plan) empty() *Report {
 	return r
 }
 
-// failed is an error if something could not be measured, or was refused.
+// failed is an error if something could not be measured, or was refused, or came to nothing.
 func (r *Report) failed() error {
 	var errs []error
 	for _, s := range r.Samples {
-		if s.Error != "" {
-			errs = append(errs, fmt.Errorf("%s %s, %s link, round %d: %s", s.Contender, s.Workload, s.Link, s.Round, s.Error))
+		if why := s.wrong(); why != "" {
+			errs = append(errs, fmt.Errorf("%s %s, %s link, round %d: %s", s.Contender, s.Workload, s.Link, s.Round, why))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// wrong says what is wrong with a sample; "": nothing is.
+func (s Sample) wrong() string {
+	if s.Error != "" {
+		return s.Error
+	}
+	for _, m := range metricsOf(s.Workload) {
+		v, measured := s.Figures[m.name]
+		if !measured && m.daemons || m.name == daemonTime { // there may be none, or one that has nothing to do
+			continue
+		}
+		if !(v > 0) || math.IsInf(v, 0) {
+			return fmt.Sprintf("%s is %v", m.title, v)
+		}
+	}
+	return ""
 }
 
 // values are all samples' values of a metric.
