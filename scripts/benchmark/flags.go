@@ -57,6 +57,9 @@ func parse(args []string, stderr io.Writer) (*plan, error) {
 }
 
 func (o options) plan() (*plan, error) {
+	if slices.ContainsFunc(o.postroad, func(command string) bool { return strings.TrimSpace(command) == "" }) {
+		return nil, errors.New("--postroad wants a file")
+	}
 	o.defaults()
 	p := &plan{rounds: o.runs, length: 2 * time.Second, baseline: o.baseline, json: o.json, plot: o.plot, from: o.from, tools: o.tools}
 	if o.quick {

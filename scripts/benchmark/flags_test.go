@@ -54,6 +54,9 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
+	if _, err := parse([]string{"--postroad", " "}, io.Discard); err == nil || !strings.Contains(err.Error(), "wants a file") {
+		t.Errorf("an empty postroad: %v", err)
+	}
 	if _, err := parse([]string{"--help"}, io.Discard); !errors.Is(err, pflag.ErrHelp) {
 		t.Errorf("--help: %v", err)
 	}

@@ -9,7 +9,7 @@ type metric struct {
 	unit  string  // in the progress
 	scale float64 // printed for 1
 
-	daemons bool // it is about the contender's processes: what has none has no figure
+	optional bool // not all contenders have a figure: those without processes of their own none about them
 }
 
 // The metrics' names; times in seconds but where they say something else.
@@ -39,7 +39,7 @@ var (
 		memoryMetric,
 	}
 	connectMetrics = []metric{
-		{connectTime, "connected µs", "µs", 1, false},
+		{connectTime, "connected µs", "µs", 1, true},
 		{greetingTime, "greeted µs", "µs to the greeting", 1, false},
 		memoryMetric,
 	}

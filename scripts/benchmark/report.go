@@ -87,6 +87,9 @@ func (p *plan) empty() *Report {
 // failed is an error if something could not be measured, or was refused, or came to nothing.
 func (r *Report) failed() error {
 	var errs []error
+	if len(r.Samples) == 0 {
+		errs = append(errs, errors.New("nothing was measured"))
+	}
 	for _, s := range r.Samples {
 		if why := s.wrong(); why != "" {
 			errs = append(errs, fmt.Errorf("%s %s, %s link, round %d: %s", s.Contender, s.Workload, s.Link, s.Round, why))
@@ -102,7 +105,7 @@ func (s Sample) wrong() string {
 	}
 	for _, m := range metricsOf(s.Workload) {
 		v, measured := s.Figures[m.name]
-		if !measured && m.daemons || m.name == daemonTime { // there may be none, or one that has nothing to do
+		if !measured && m.optional || m.name == daemonTime { // the kernel does the daemon's work
 			continue
 		}
 		if !(v > 0) || math.IsInf(v, 0) {

@@ -91,7 +91,7 @@ func TestMeasuresUnprotected(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", w.name, err)
 		} else if f[w.metrics[0].name] <= 0 {
-			t.Errorf("%s: %v", w.name, f)
+			t.Errorf("%s is %v", w.name, f)
 		}
 	}
 }
