@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"runtime"
@@ -16,6 +17,8 @@ type Machine struct {
 	Kernel    string `json:"kernel"`
 	Go        string `json:"go"`
 	Virtual   bool   `json:"emulated,omitempty"` // everything is slow there, and not all of it alike
+
+	Load float64 `json:"load"` // the average of the minute before (proc(5), loadavg)
 }
 
 var model = regexp.MustCompile(`(?m)^model name\s*: (.*)$`)
@@ -31,6 +34,18 @@ func thisMachine() Machine {
 	if unix.Uname(&u) == nil {
 		m.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
 	}
+	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fmt.Sscan(string(data), &m.Load)
+	}
 	m.Virtual = strings.HasPrefix(m.Processor, "QEMU")
 	return m
+}
+
+// String is a line about the machine.
+func (m Machine) String() string {
+	text := fmt.Sprintf("%s, %d cores, %s, %s", m.Processor, m.Cores, m.Kernel, m.Go)
+	if m.Load >= 1 {
+		text += fmt.Sprintf("; others used it, too: load %.1f before", m.Load)
+	}
+	return text
 }

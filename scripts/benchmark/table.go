@@ -10,7 +10,7 @@ import (
 // tables prints the report: a table for each kind of link and workload, with a line for each contender.
 func (r *Report) tables() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s, %d cores, %s, %s\n", r.Machine.Processor, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go)
+	fmt.Fprintln(&text, r.Machine)
 	fmt.Fprintf(&text, "medians of %d rounds, their ratio to %s, and (least-most)\n", r.Rounds, r.Baseline)
 	for _, c := range r.Contenders {
 		fmt.Fprintf(&text, "%s: %s\n", c.Name, c.Version)
