@@ -62,8 +62,11 @@ func (o options) plan() (*plan, error) {
 	}
 	o.defaults()
 	p := &plan{rounds: o.runs, length: 2 * time.Second, baseline: o.baseline, json: o.json, plot: o.plot, from: o.from, tools: o.tools}
-	if o.quick {
+	switch {
+	case o.quick:
 		p.length = 500 * time.Millisecond
+	case o.vm: // a second of which brings little
+		p.length = 6 * time.Second
 	}
 	var err, errOnly, errLink error
 	p.workloads, err = choose(workloads, o.workload, "workload", func(w workload) string { return w.name })

@@ -15,7 +15,7 @@ func ssh() contender {
 	return contender{
 		name:    "ssh",
 		local:   true,
-		version: says(2, "ssh", "-V"),
+		version: says(1, "ssh", "-V"),
 		lacks:   need("ssh", "sshd", "ssh-keygen"),
 		up:      raiseSSH,
 	}
