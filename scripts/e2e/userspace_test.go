@@ -85,9 +85,13 @@ func TestUserspaceLargeMailSurvivesKill(t *testing.T) {
 
 // badLink drops every twenty-fifth of the tunnels' packets, large ones made of many
 // as a whole; with moved, bravo's come from another port, as behind a NAT that
-// has forgotten the first.
-func badLink(moved bool) string {
-	rules := "udp dport 51825 numgen inc mod 25 == 0 drop\nudp dport 40000 numgen inc mod 25 == 0 drop\n"
+// has forgotten the first. Slow leaves time to change things under a mail.
+func badLink(moved, slow bool) string {
+	rules := ""
+	if slow {
+		rules = "udp dport { 51825, 40000 } limit rate over 4 mbytes/second burst 300 kbytes drop\n"
+	}
+	rules += "udp dport 51825 numgen inc mod 25 == 0 drop\nudp dport 40000 numgen inc mod 25 == 0 drop\n"
 	if moved {
 		rules += "ip saddr 198.51.100.20 udp sport 51825 udp sport set 40000\nip daddr 198.51.100.20 udp dport 40000 udp dport set 51825\n"
 	}
@@ -104,13 +108,13 @@ func TestUserspaceMailOverABadLink(t *testing.T) {
 	body := largeBody(20 << 20)
 	none := watch(ctx, t, r.Standard)
 	load := func(rules string) { run(ctx, t, r.Router, "sh", "-c", "printf '%s' '"+rules+"' | nft -f -") }
-	load(badLink(false))
 	for _, moved := range []bool{true, false} {
+		load(badLink(!moved, true))
 		marker, begin := fmt.Sprintf("moved-%v", moved), sealedBytes(ctx, t, r)
 		id, err := bravo.Send(ctx, "alice@bravo.example", "alice@alpha.example", marker, body)
 		must(t, err)
 		must(t, more(ctx, r, begin+4<<20, 30*time.Second))
-		load(badLink(moved))
+		load(badLink(moved, false))
 		if sealedBytes(ctx, t, r) > begin+18<<20 {
 			t.Error("the mail was through before the port changed")
 		}
