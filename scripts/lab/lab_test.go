@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain lets the test binary be a process that makes a lab and never closes it, for [TestKilled].
@@ -272,7 +274,7 @@ func TestSinkAndSealed(t *testing.T) {
 
 func TestProc(t *testing.T) {
 	s := newStandard(t)
-	p := must[*Proc](t)(s.Alpha.Start("sh", "-c", "trap 'echo hup' HUP; echo up; while :; do :; done"))
+	p := must[*Proc](t)(s.Alpha.Start("sh", "-c", "trap 'echo usr1' USR1; echo up; while :; do :; done"))
 	wait := func(words string, again func() error) {
 		t.Helper()
 		err := p.Until(t.Context(), 5*time.Second, words, func() error {
@@ -286,7 +288,7 @@ func TestProc(t *testing.T) {
 		}
 	}
 	wait("up\n", func() error { return nil })
-	wait("up\nhup\n", func() error { return p.Signal(1) })
+	wait("up\nusr1\n", func() error { return p.Signal(unix.SIGUSR1) })
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
