@@ -91,11 +91,11 @@ func badLink(moved, slow bool) string {
 	if slow {
 		rules = "udp dport { 51825, 40000 } limit rate over 4 mbytes/second burst 300 kbytes drop\n"
 	}
-	rules += "udp dport 51825 numgen inc mod 25 == 0 drop\nudp dport 40000 numgen inc mod 25 == 0 drop\n"
+	rules += "udp dport { 51825, 40000 } numgen inc mod 25 == 0 counter name lost drop\n"
 	if moved {
-		rules += "ip saddr 198.51.100.20 udp sport 51825 udp sport set 40000\nip daddr 198.51.100.20 udp dport 40000 udp dport set 51825\n"
+		rules += "ip saddr 198.51.100.20 udp sport 51825 udp sport set 40000 counter name moved\nip daddr 198.51.100.20 udp dport 40000 udp dport set 51825\n"
 	}
-	return "table inet bad\ndelete table inet bad\ntable inet bad {\nchain forward {\ntype filter hook forward priority 10\n" + rules + "}\n}\n"
+	return "table inet bad\ndelete table inet bad\ntable inet bad {\ncounter lost { }\ncounter moved { }\nchain forward {\ntype filter hook forward priority 10\n" + rules + "}\n}\n"
 }
 
 // Mail arrives unaltered over a link that loses packets, and goes on when a peer's
@@ -119,6 +119,11 @@ func TestUserspaceMailOverABadLink(t *testing.T) {
 			t.Error("the mail was through before the port changed")
 		}
 		wantUnaltered(ctx, t, bravo, alpha, "alice@alpha.example", id, marker, body)
+		for counter, want := range map[string]bool{"lost": true, "moved": moved} {
+			if out := run(ctx, t, r.Router, "nft", "list", "counter", "inet", "bad", counter); strings.Contains(out, "packets 0 ") == want {
+				t.Errorf("moved %v: %s", moved, out)
+			}
+		}
 	}
 	none()
 }

@@ -57,6 +57,23 @@ func TestProcessorsFollowTheLoad(t *testing.T) {
 	}
 }
 
+// The first packets find all processors in use, and leave one; an operator who has
+// said how many is not contradicted.
+func TestProcessorsBeginWithOne(t *testing.T) {
+	var set []int
+	p := &processors{most: 4, set: func(n int) { set = append(set, n) }}
+	p.judge = judge{now: p.most, most: p.most, pause: firstPause}
+	p.moved(1)
+	p.moved(1)
+	if len(set) != 1 || set[0] != 1 || p.packets.Load() != 2 {
+		t.Errorf("processors were set to %v, %d packets counted", set, p.packets.Load())
+	}
+	t.Setenv("GOMAXPROCS", "2")
+	if p := newProcessors(); p != nil {
+		t.Error("GOMAXPROCS is not heeded")
+	}
+}
+
 func TestProcessorsAreGivenBack(t *testing.T) {
 	j, last := &judge{now: 1, most: 4, pause: firstPause}, &sample{at: 1}
 	m := machine{1e7, 1e5, 1.8, 4}
