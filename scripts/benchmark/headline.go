@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 )
 
 // A headline is a figure that stands in the overview and in the chart.
@@ -53,24 +52,21 @@ func (r *Report) overview(text *strings.Builder, link string) {
 		return
 	}
 	fmt.Fprintf(text, "\n%s: ratios to %s; of the first %d more is better, of the others less\n", linkTitles[link], r.Baseline, len(first))
-	w := tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
-	defer w.Flush()
 	shown := append(first, others...)
+	var titles []string
 	for _, h := range shown {
-		fmt.Fprintf(w, "\t%s", h.title)
+		titles = append(titles, h.title)
 	}
-	fmt.Fprintln(w)
-	for _, c := range r.Contenders {
-		fmt.Fprint(w, c.Name)
+	text.WriteString(r.rows(titles, func(contender string) (cells []string) {
 		for _, h := range shown {
 			cell := "-"
-			if s, ok := r.relative(link, c.Name, h); ok {
+			if s, ok := r.relative(link, contender, h); ok {
 				cell = fmt.Sprintf("%.2f", s.median)
 			}
-			fmt.Fprintf(w, "\t%s", cell)
+			cells = append(cells, cell)
 		}
-		fmt.Fprintln(w)
-	}
+		return cells
+	}))
 }
 
 // measured are those of the headlines that the baseline was measured with.

@@ -48,27 +48,34 @@ func (r *Report) memoryTable(text *strings.Builder, link string) {
 }
 
 func (r *Report) grid(text *strings.Builder, title, link, workload string, metrics []metric) {
-	var rows strings.Builder
-	measured := false
-	w := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
+	var titles []string
 	for _, m := range metrics {
-		fmt.Fprintf(w, "\t%s\tratio\tspread", m.title)
+		titles = append(titles, m.title+"\tratio\tspread")
 	}
-	fmt.Fprintln(w)
-	for _, c := range r.Contenders {
-		fmt.Fprint(w, c.Name)
+	measured := false
+	rows := r.rows(titles, func(contender string) (cells []string) {
 		for _, m := range metrics {
-			s := summarize(r.values(link, c.Name, workload, m.name))
+			s := summarize(r.values(link, contender, workload, m.name))
 			measured = measured || s.n > 0
-			base := summarize(r.values(link, r.Baseline, workload, m.name))
-			fmt.Fprintf(w, "\t%s", m.cell(s, base))
+			cells = append(cells, m.cell(s, summarize(r.values(link, r.Baseline, workload, m.name))))
 		}
-		fmt.Fprintln(w)
+		return cells
+	})
+	if measured {
+		fmt.Fprintf(text, "\n%s\n%s", title, rows)
+	}
+}
+
+// rows returns a line of titles and one for each contender. A title or cell may be several columns, with tabs between.
+func (r *Report) rows(titles []string, cells func(contender string) []string) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "\t%s\n", strings.Join(titles, "\t"))
+	for _, c := range r.Contenders {
+		fmt.Fprintf(w, "%s\t%s\n", c.Name, strings.Join(cells(c.Name), "\t"))
 	}
 	w.Flush()
-	if measured {
-		fmt.Fprintf(text, "\n%s\n%s", title, rows.String())
-	}
+	return text.String()
 }
 
 // cell is median, ratio and spread, in three columns.
