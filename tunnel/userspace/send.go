@@ -57,20 +57,18 @@ func (b *bind) Send(bufs [][]byte, to conn.Endpoint) error {
 	defer sendings.Put(s)
 	control := b.routes.control(e)
 	err := s.send(socket, bufs, e, control, socket.segments.Load())
-	if err == nil {
-		return nil
-	}
-	if control != nil && isAddressError(err) { // our address has gone
-		e.stray.Store(true)
-		control = nil
-	} else if s.segmented() && !isTemporary(err) {
+	if err != nil && s.segmented() && !isTemporary(err) {
 		if errors.Is(err, unix.EIO) { // the network card cannot do checksums (udp(7))
 			socket.segments.Store(false)
 		}
-	} else {
-		return err
+		bufs = bufs[s.first[s.sent]:] // or they are larger than the way takes: one by one they are fragmented
+		err = s.send(socket, bufs, e, control, false)
 	}
-	return s.send(socket, bufs[s.first[s.sent]:], e, control, false)
+	if control != nil && isAddressError(err) { // our address has gone
+		e.stray.Store(true)
+		err = s.send(socket, bufs[s.first[s.sent]:], e, nil, false)
+	}
+	return err
 }
 
 func isAddressError(err error) bool {
