@@ -16,7 +16,10 @@ const (
 // embedded notes that so many peers are with WireGuard within this process, and
 // says once where those are more than it is good for.
 func (l *Loop) embedded(b peers.Backend, n int) {
-	if b != peers.Userspace || n == l.inProcess {
+	if b != peers.Userspace { // the kernel's has them
+		n = 0
+	}
+	if n == l.inProcess {
 		return
 	}
 	if l.inProcess <= embeddedMany && n > embeddedMany {
