@@ -496,7 +496,8 @@ func TestNamesSaveManyAnswersTogether(t *testing.T) {
 			r.stop()
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if n := int(answers.Load()); saved < n-lookupsAtOnce || saves > 5 { // those that come after the end are not learned
+			// those that come after the end are not learned: they were under way, or begun in its moment
+			if n := int(answers.Load()); saved < n-2*lookupsAtOnce || saves > 5 {
 				t.Errorf("after %s, %d of %d answers are saved, by %d saves", runs, saved, n, saves)
 			}
 		})
