@@ -94,6 +94,7 @@ func (m *mtuMeasurement) crosses(ctx context.Context, way MTUWay, size, control 
 	case control == size || !m.try(ctx, way, control, mtuTries):
 		return false, false
 	}
+	m.answers.spend(time.Now()) // the control may have had the last one, for others ask too
 	return m.try(ctx, way, size, 1), true
 }
 
@@ -133,6 +134,9 @@ func (a *allowance) take(now time.Time) {
 	a.pass(now)
 	a.used++
 }
+
+// spend has the host answer nothing for now.
+func (a *allowance) spend(now time.Time) { a.used, a.at = answers, now }
 
 func (a *allowance) pass(now time.Time) {
 	a.used = max(0, a.used-float64(now.Sub(a.at))/float64(perAnswer))
