@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -105,6 +106,7 @@ type socket struct {
 	raw  syscall.RawConn
 	// segments says whether the kernel still cuts what we send (UDP_SEGMENT, Linux 4.18).
 	segments atomic.Bool
+	loose    sync.Mutex // held while the kernel may fragment what it sends
 }
 
 func listenUDP(network string, port uint16) (*socket, error) {
@@ -129,14 +131,18 @@ func listenUDP(network string, port uint16) (*socket, error) {
 
 // setOptions makes the kernel tell with each packet which of our addresses it
 // was sent to, and put packets together that came one after the other (UDP_GRO,
-// Linux 5.0; without it they come singly).
+// Linux 5.0; without it they come singly). Routers are to fragment none: with the
+// kernel's default, they may what was sent with UDP_SEGMENT, and what measures
+// the path may be among it.
 func setOptions(fd int, network string) error {
 	for _, option := range []int{unix.SO_RCVBUF, unix.SO_SNDBUF, unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, socketBuffer) // the first two stop at net.core.*mem_max
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
 	if network == "udp4" {
-		return optionError("IP_PKTINFO", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
+		return errors.Join(
+			optionError("IP_PKTINFO", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)),
+			optionError("IP_MTU_DISCOVER", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)))
 	}
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1); err != nil {
 		return optionError("IPV6_RECVPKTINFO", err)
@@ -163,6 +169,17 @@ func (s *socket) set(level, option, value int) error {
 		return e
 	}
 	return err
+}
+
+// inFragments calls send with the kernel let fragment packets that it knows to be
+// larger than the path takes. IPv6's are so already.
+func (s *socket) inFragments(send func() error) error {
+	s.loose.Lock()
+	defer s.loose.Unlock()
+	if err := s.set(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_WANT); err != nil {
+		return err
+	}
+	return errors.Join(send(), s.set(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO))
 }
 
 // has says whether the kernel knows a socket option.

@@ -61,8 +61,12 @@ func (b *bind) Send(bufs [][]byte, to conn.Endpoint) error {
 		if errors.Is(err, unix.EIO) { // the network card cannot do checksums (udp(7))
 			socket.segments.Store(false)
 		}
-		bufs = bufs[s.first[s.sent]:] // or they are larger than the way takes: one by one they are fragmented
+		bufs = bufs[s.first[s.sent]:] // or they are larger than the path takes, some of them
 		err = s.send(socket, bufs, e, control, false)
+	}
+	if errors.Is(err, unix.EMSGSIZE) {
+		bufs = bufs[s.first[s.sent]:]
+		err = socket.inFragments(func() error { return s.send(socket, bufs, e, control, false) })
 	}
 	if control != nil && isAddressError(err) { // our address has gone
 		e.stray.Store(true)
