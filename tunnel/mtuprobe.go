@@ -19,6 +19,9 @@ type Prober interface {
 	// Crosses sends a packet of size bytes, IP header included, through the
 	// tunnel, and says whether the other side answers within the time.
 	Crosses(ctx context.Context, way MTUWay, size int, within time.Duration) (bool, error)
+	// Sent returns how much has gone into the tunnel, to all peers, in bytes. Zero:
+	// nothing, or it is not known.
+	Sent() int64
 }
 
 // A MTUWay is from an address of ours through the tunnel to one of a peer's.

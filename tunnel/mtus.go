@@ -15,6 +15,7 @@ import (
 const (
 	mtuRaiseGap  = 10 * time.Minute // between attempts at more than what crosses
 	mtuVerifyGap = 4 * time.Second  // between looks at the size in use, while much is sent
+	mtuLookGap   = 2 * time.Second  // between looks at whether much is sent, to anybody
 	mtuBusyFor   = time.Minute      // after much was sent, passes are as frequent as while a peer does not answer
 	mtuMuch      = 8                // packets of the largest size
 	mtuAtOnce    = 16               // measurements at a time
@@ -174,10 +175,16 @@ func (m *mtus) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	places := make(chan struct{}, mtuAtOnce)
+	look := time.NewTicker(mtuLookGap)
+	defer look.Stop()
+	var sent int64
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			sent = m.look(sent, time.Now())
+			continue
 		case <-m.kick:
 		}
 		for _, p := range m.begin(time.Now(), cap(places)-len(places)) {
@@ -189,6 +196,30 @@ func (m *mtus) run(ctx context.Context) error {
 			})
 		}
 	}
+}
+
+// look asks for a pass when much is sent after a time when nobody was sent much:
+// the next one may be half a minute away, and the path may take less by now.
+func (m *mtus) look(before int64, now time.Time) (sent int64) {
+	if m.prober == nil || m.busy(now) {
+		return before
+	}
+	if sent = m.prober.Sent(); sent-before > mtuMuch*SafeMTU {
+		m.changed()
+	}
+	return sent
+}
+
+// busy says whether passes are frequent already, or there is nobody to measure.
+func (m *mtus) busy(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.peers {
+		if now.Sub(p.busy) < mtuBusyFor {
+			return true
+		}
+	}
+	return len(m.peers) == 0
 }
 
 func (m *mtus) wake() {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +26,10 @@ type fakePath struct {
 	tokens float64
 	last   time.Time
 	asked  int
+	sent   atomic.Int64
 }
+
+func (f *fakePath) Sent() int64 { return f.sent.Load() }
 
 func (f *fakePath) Room(netip.Addr) int {
 	f.mu.Lock()
@@ -101,6 +105,20 @@ func TestMTUMeasurementOutlivesOutages(t *testing.T) {
 			m := mtuMeasurement{prober: f, answers: &allowance{}, rough: func(int) {}}
 			if got, whole := m.run(t.Context(), make([]MTUWay, 1), SafeMTU, 8940, true); got != 8928 && whole && got != 0 {
 				t.Errorf("outage %d: got %d; asked %v", outage, got, f.tries)
+			}
+		})
+	}
+}
+
+// An earlier daemon may have asked the host for all the answers that it gives.
+func TestMTUMeasurementKnowsNotWhoAskedBefore(t *testing.T) {
+	for left := range 60 {
+		synctest.Test(t, func(t *testing.T) {
+			f := newPath(8940)
+			f.tokens = float64(left) / 10
+			m := mtuMeasurement{prober: f, answers: &allowance{}, rough: func(int) {}}
+			if got, whole := m.run(t.Context(), make([]MTUWay, 1), SafeMTU, 8940, true); got != 8928 && whole {
+				t.Errorf("%.1f answers left: got %d; asked %v", f.tokens, got, f.tries)
 			}
 		})
 	}
@@ -206,6 +224,32 @@ func TestMTUsMeasureWhenTheyShould(t *testing.T) {
 		if r.changes != 7 {
 			t.Errorf("%d changes, not one for each size, nor one for the safe size before a smaller one", r.changes)
 		}
+	})
+}
+
+// When a mail begins, a pass is asked for at once, but not over and over.
+func TestMTUsNoticeAMail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := mtuStart(t, 1432)
+		r.pass(t, 1424)
+		seconds := func(n, want int) {
+			t.Helper()
+			r.changes = 0
+			for range n {
+				r.path.sent.Add(1000)
+				time.Sleep(time.Second)
+			}
+			if synctest.Wait(); r.changes != want {
+				t.Errorf("asked for %d passes, want %d", r.changes, want)
+			}
+		}
+		seconds(60, 0) // no mail
+		r.path.sent.Add(100000)
+		seconds(int(mtuLookGap/time.Second), 1)
+		r.have.Device.Peers[0].Sent += 100000
+		r.see(r.config, r.have, r.facts, time.Now())
+		r.path.sent.Add(1 << 20)
+		seconds(20, 0) // passes are frequent by themselves
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
@@ -63,6 +64,15 @@ func (k *Kernel) Crosses(ctx context.Context, way tunnel.MTUWay, size int, withi
 		return false, nil
 	}
 	return false, err
+}
+
+// Sent implements tunnel.Prober.
+func (k *Kernel) Sent() int64 {
+	link, err := netlink.LinkByIndex(int(k.link.Load()))
+	if err != nil || link.Attrs().Statistics == nil {
+		return 0
+	}
+	return int64(link.Attrs().Statistics.TxBytes)
 }
 
 // intoTunnel has a socket's packets go into the tunnel or nowhere, as large as
