@@ -248,10 +248,16 @@ func (p *mtuPeer) asks(now time.Time) mtuTask {
 		return mtuRaise
 	case p.status.Silent && p.handshake.After(p.checked):
 		return mtuRaise
-	case p.handshake.After(p.checked), p.busy.After(p.checked) && now.Sub(p.checked) >= mtuVerifyGap:
+	case p.handshake.After(p.checked), p.sends(now) && now.Sub(p.checked) >= mtuVerifyGap:
 		return mtuVerify
 	}
 	return mtuNothing
+}
+
+// sends says whether mail is under way. After much of it, little is enough: what
+// does not cross is all that TCP sends, and ever more seldom.
+func (p *mtuPeer) sends(now time.Time) bool {
+	return now.Sub(p.busy) < mtuBusyFor && p.sent-p.base > int64(max(p.current, SafeMTU))
 }
 
 // begin returns peers that are to be measured now, as many as there is room for.

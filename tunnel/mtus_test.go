@@ -208,6 +208,10 @@ func TestMTUsMeasureWhenTheyShould(t *testing.T) {
 		r.wantAsked(t, false, 1424) // no mail, no harm
 		d.Sent += 20 * 1500
 		r.wantAsked(t, true, 1328) // mail
+		d.Sent += 3 * 148
+		r.wantAsked(t, false, 1328) // handshakes
+		d.Sent += 2 * 1500
+		r.wantAsked(t, false, 1328) // a while later, a little mail
 		r.path.takes = 1300
 		d.LastHandshake = time.Now()
 		r.wantAsked(t, true, 1296) // a new handshake
@@ -224,6 +228,27 @@ func TestMTUsMeasureWhenTheyShould(t *testing.T) {
 		if r.changes != 7 {
 			t.Errorf("%d changes, not one for each size, nor one for the safe size before a smaller one", r.changes)
 		}
+	})
+}
+
+// A mail that a path stops as it shrinks sends next to nothing, and yet is seen.
+func TestMTUsNoticeAMailThatStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := mtuStart(t, 1432)
+		r.pass(t, 1424)
+		look := func() {
+			t.Helper()
+			r.see(r.config, r.have, r.facts, time.Now())
+			time.Sleep(shortInterval)
+			synctest.Wait()
+		}
+		d := &r.have.Device.Peers[0]
+		d.Sent += 1 << 20
+		look()
+		r.path.takes = 1340
+		look()
+		d.Sent += 2 * 1424
+		r.wantAsked(t, true, 1328)
 	})
 }
 
