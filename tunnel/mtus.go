@@ -17,7 +17,7 @@ const (
 	mtuVerifyGap = 4 * time.Second  // between looks at the size in use, while much is sent
 	mtuLookGap   = 2 * time.Second  // between looks at whether much is sent, to anybody
 	mtuBusyFor   = time.Minute      // after much was sent, passes are as frequent as while a peer does not answer
-	mtuMuch      = 8                // packets of the largest size
+	mtuMuch      = 4                // packets of the largest size: TCP sends that many in 3 s even if none crosses
 	mtuAtOnce    = 16               // measurements at a time
 )
 
