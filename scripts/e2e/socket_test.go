@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,21 @@ func TestOpenConnectionsForgetTheWayInClear(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A command that looks at WireGuard in a daemon that hangs says so, and ends.
+func TestUserspacePlanBesideAHangingDaemon(t *testing.T) {
+	needBackend(t, "userspace")
+	ctx, r := newRoad(t)
+	must(t, r.alpha.Signal(unix.SIGSTOP))
+	limited, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	out, err := r.alpha.Command(limited, "plan")
+	if limited.Err() != nil || err == nil || !strings.Contains(err.Error(), "hangs") {
+		t.Errorf("it says %q, %v", out, err)
+	}
+	must(t, r.alpha.Signal(unix.SIGCONT))
+	must(t, inPlace(ctx, r.alpha))
 }
 
 // refusals waits until the guard on alpha has stopped something.

@@ -24,12 +24,7 @@ import (
 // observeDevice reads what WireGuard knows; ok is false where no WireGuard
 // answers for that link.
 func observeDevice(link string) (d tunnel.Device, ok bool, err error) {
-	c, err := wgctrl.New()
-	if err != nil {
-		return d, false, fmt.Errorf("opening wireguard: %w", err)
-	}
-	defer c.Close()
-	w, err := c.Device(link)
+	w, err := readDevice(link)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) { // no socket, or one left behind
 		return d, false, nil
 	}
@@ -42,6 +37,38 @@ func observeDevice(link string) (d tunnel.Device, ok bool, err error) {
 	}
 	slices.SortFunc(d.Peers, func(a, b tunnel.DevicePeer) int { return bytes.Compare(a.PublicKey[:], b.PublicKey[:]) })
 	return d, true, nil
+}
+
+// deviceTimeout is how long WireGuard may take to say what it knows: with tens of
+// thousands of peers, some seconds.
+const deviceTimeout = 30 * time.Second
+
+var errDeviceSilent = errors.New("it does not answer: the process that it is in hangs, or can open no more files")
+
+// readDevice asks WireGuard. Who asks one in a process that hangs would wait for
+// ever, were it not for the timeout.
+func readDevice(link string) (*wgtypes.Device, error) {
+	type answer struct {
+		device *wgtypes.Device
+		err    error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		c, err := wgctrl.New()
+		if err != nil {
+			answered <- answer{err: err}
+			return
+		}
+		defer c.Close()
+		device, err := c.Device(link)
+		answered <- answer{device, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.device, a.err
+	case <-time.After(deviceTimeout):
+		return nil, errDeviceSilent
+	}
 }
 
 func fromPeer(p wgtypes.Peer) tunnel.DevicePeer {
