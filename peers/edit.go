@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -62,6 +63,9 @@ func Remove(name string, data []byte, env Env, peer string) (Change, error) {
 	text, lines, line, ok := cutBlock(data, i)
 	if !ok {
 		return Change{}, errInline
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		text = []byte("[host]\n") // an empty file is refused, see load
 	}
 	after, err := Decode(name, text, env)
 	if err != nil {

@@ -44,6 +44,9 @@ func load(path string, env Env) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(bytes.TrimSpace(data)) == 0 { // what a full disk leaves, or an editor that was killed: not the wish to have all mail in clear
+		return nil, join([]Problem{{File: path, Line: 1, Text: "the file is empty: write [[peer]] for each peer, or [host] if there is to be none"}})
+	}
 	return Decode(path, data, env)
 }
 

@@ -131,6 +131,20 @@ func TestLoadTooLarge(t *testing.T) {
 	}
 }
 
+// A file of which nothing is left does not say that there are no peers.
+func TestLoadRefusesAnEmptyFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "peers.toml")
+	for _, text := range []string{"", "\n", " \r\n\t\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := file + ":1: the file is empty: write [[peer]] for each peer, or [host] if there is to be none"
+		if _, err := Load(file); fmt.Sprint(err) != want || len(Problems(err)) != 1 {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+}
+
 // The private key file and the host name are wanted although no line names them.
 func TestDecodeDefaultsMissing(t *testing.T) {
 	env := Env{
