@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"postroad/tunnel/userspace":   {},
 	"postroad/scripts/lab":        {},
 	"postroad/scripts/lab/demo":   {"postroad/scripts/lab"},
+	"postroad/scripts/lab/chaos":  {"postroad/scripts/lab"},
 	"postroad/scripts/lab/scale":  {"postroad/scripts/lab"},
 	"postroad/scripts/benchmark":  {"postroad/scripts/lab"},
 	"postroad/scripts/e2e":        {},

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postroad/scripts/lab"
+)
+
+// What service may take to be back after the cause of an outage is gone. Where
+// WireGuard's own timers decide: the other side finds out after 15 s that its
+// session is dead (KEEPALIVE_TIMEOUT 10 s and REKEY_TIMEOUT 5 s, whitepaper 6.1).
+const (
+	soon   = 5 * time.Second
+	timers = 15*time.Second + soon
+)
+
+// A fault is one kind of what befalls a host.
+type fault struct {
+	name   string
+	within time.Duration // in which mail flows again after the cause is gone
+	flows  bool          // mail must flow all the time
+	hold   time.Duration // how long it lasts; zero: it happens, and is over
+	// do inflicts it on a host. What it returns takes the cause away.
+	do func(ctx context.Context, s *stage, h *host, r *rand.Rand) (undo func(context.Context) error, err error)
+}
+
+// A script is a fault that shell commands on the host are, and undo.
+func script(do, undo string) func(context.Context, *stage, *host, *rand.Rand) (func(context.Context) error, error) {
+	return func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+		return shell(undo, h.Site.Host), shell(do, h.Site.Host)(ctx)
+	}
+}
+
+func shell(words string, h *lab.Host) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if words == "" {
+			return nil
+		}
+		_, err := h.Run(ctx, "sh", "-ec", words)
+		return err
+	}
+}
+
+// onWire is a fault that nft rules on the router are, in a chain that packets
+// between the hosts pass. %s stands for the interface to the host.
+func onWire(rules string) func(context.Context, *stage, *host, *rand.Rand) (func(context.Context) error, error) {
+	return func(ctx context.Context, s *stage, h *host, r *rand.Rand) (func(context.Context) error, error) {
+		words := strings.NewReplacer("WIRE", h.Site.Link.RouterInterface, "PERCENT", fmt.Sprint(1+r.IntN(30))).Replace(rules)
+		do := "nft -f - <<'X'\ntable inet chaos {\nchain forward {\ntype filter hook forward priority 50\n" + words + "\n}\n}\nX"
+		return shell("nft delete table inet chaos", s.Router), shell(do, s.Router)(ctx)
+	}
+}
+
+// writing is a fault that a peers file is which is put in force.
+func writing(text func(h *host) string) func(context.Context, *stage, *host, *rand.Rand) (func(context.Context) error, error) {
+	return func(_ context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+		err := errors.Join(h.Site.WriteFile(lab.PeersFile, []byte(text(h)), 0o644), h.Hangup())
+		return func(context.Context) error { return errors.Join(h.Write(h.file...), h.Hangup()) }, err
+	}
+}
+
+// What the daemon makes, by the host's policy rules that Linux has not by itself.
+const (
+	rulesGone  = `for f in -4 -6; do ip $f rule | sed -n '/lookup \(local\|main\|default\)/!s/:.*//p' | while read -r p; do ip $f rule delete pref $p; done; done`
+	routesGone = `for f in -4 -6; do for t in $(ip $f rule | sed -n '/lookup \(local\|main\|default\)/!s/.*lookup \([^ ]*\).*/\1/p' | sort -u); do ip $f route flush table $t; done; done`
+	allGone    = "nft flush ruleset\n" + routesGone + "\n" + rulesGone + "\nip link delete postroad0 2>/dev/null || true\nrm -rf /run/postroad"
+)
+
+func faults() []fault {
+	kill := func(_ context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+		return h.start, h.Kill()
+	}
+	return []fault{
+		{name: "kill -9", within: soon, hold: 3 * time.Second, do: kill},
+		{name: "restart", within: soon, do: func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+			return h.start, h.stop(ctx)
+		}},
+		{name: "upgrade", within: soon, do: func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+			again := func(ctx context.Context) error { return errors.Join(h.stop(ctx), h.start(ctx)) }
+			return again, shell("p=$(command -v postroad); cp -p $p $p.new; mv $p.new $p", h.Site.Host)(ctx)
+		}},
+		{name: "SIGSTOP", within: timers, hold: *frozen, do: func(_ context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+			return func(context.Context) error { return h.Signal(unix.SIGCONT) }, h.Signal(unix.SIGSTOP)
+		}},
+		{name: "reboot", within: timers, hold: 3 * time.Second, do: reboot},
+		{name: "link deleted", within: soon, do: script("ip link delete postroad0", "")},
+		{name: "link set down", within: soon, do: script("ip link set postroad0 down", "")},
+		{name: "link renamed", within: soon, do: script("ip link set postroad0 down; ip link set postroad0 name lost0; ip link set lost0 up || true", "ip link delete lost0 2>/dev/null || true")},
+		{name: "rules deleted", within: soon, do: script(rulesGone, "")},
+		{name: "routes deleted", within: soon, do: script(routesGone, "")},
+		{name: "nft table deleted", within: soon, do: script("nft delete table inet postroad", "")},
+		{name: "nft ruleset flushed", within: soon, do: script("nft flush ruleset", "")},
+		{name: "reload, good file", within: soon, flows: true, hold: time.Second, do: writing(func(h *host) string {
+			return string(lab.PeersText(h.file[0], h.peer.Block("keepalive = \"25s\"\n")))
+		})},
+		{name: "reload, broken file", within: soon, flows: true, hold: time.Second, do: writing(func(h *host) string {
+			return strings.Replace(string(lab.PeersText(h.file...)), "addresses", "adresses", 1)
+		})},
+		{name: "reload, half a file", within: soon, flows: true, hold: time.Second, do: writing(func(h *host) string {
+			text := string(lab.PeersText(h.file...))
+			return text[:len(text)-20]
+		})},
+		{name: "reload, empty file", within: soon, flows: true, hold: time.Second, do: writing(func(*host) string { return "" })},
+		{name: "no descriptors", within: soon, flows: true, hold: 3 * time.Second, do: starve},
+		{name: "packet loss", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 numgen random mod 100 < PERCENT drop")},
+		{name: "corruption", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 numgen random mod 100 < PERCENT @th,320,32 set 0x6c6f7374")},
+		{name: "partition", within: timers, hold: 5 * time.Second, do: onWire("drop")},
+		{name: "partition, one way", within: timers, hold: 5 * time.Second, do: onWire("iifname WIRE drop")},
+		{name: "NAT mapping changed", within: timers, hold: 5 * time.Second, do: remap},
+		{name: "wire pulled", within: timers, hold: 3 * time.Second, do: func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+			return h.Site.Link.Up, h.Site.Link.Down(ctx)
+		}},
+		{name: "kill -9 with 100 connections", within: soon, hold: time.Second, do: func(ctx context.Context, s *stage, h *host, r *rand.Rand) (func(context.Context) error, error) {
+			crowd, err := h.crowd()
+			if err != nil {
+				return nil, err
+			}
+			undo, err := kill(ctx, s, h, r)
+			return func(ctx context.Context) error { return errors.Join(undo(ctx), crowd.Kill()) }, err
+		}},
+	}
+}
+
+// starve lets the daemon open no more descriptors, and has it want some.
+func starve(_ context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+	var was unix.Rlimit
+	if err := unix.Prlimit(h.Pid(), unix.RLIMIT_NOFILE, nil, &was); err != nil {
+		return nil, err
+	}
+	feed := func(context.Context) error {
+		return errors.Join(unix.Prlimit(h.Pid(), unix.RLIMIT_NOFILE, &was, nil), h.Hangup())
+	}
+	return feed, errors.Join(unix.Prlimit(h.Pid(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: was.Max}, nil), h.Hangup())
+}
+
+// reboot ends the daemon and leaves nothing of what it made. As at a boot, where
+// its unit comes before the network, the wire is dead until it is ready.
+func reboot(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+	boot := func(ctx context.Context) error {
+		err := h.start(ctx)
+		// What the mail server, which would have ended too, has sent meanwhile waits for the router's MAC address.
+		return errors.Join(err, shell("ip neighbour flush dev "+h.Site.Link.HostInterface, h.Site.Host)(ctx), h.Site.Link.Up(ctx))
+	}
+	return boot, errors.Join(h.Site.Link.Down(ctx), h.Kill(), shell(allGone, h.Site.Host)(ctx))
+}
+
+// remap has the router give the host's tunnel another port, as a NAT that forgot
+// it does, and then the old one again.
+func remap(ctx context.Context, s *stage, h *host, r *rand.Rand) (func(context.Context) error, error) {
+	words := fmt.Sprintf("nft -f - <<'X'\ntable ip chaosnat {\nchain post {\ntype nat hook postrouting priority 100\nip saddr %s udp sport 51825 snat to %s:%d\n}\n}\nX",
+		h.Site.IPv4, h.Site.IPv4, 20000+r.IntN(10000))
+	flush := `conntrack -D -p udp >/dev/null 2>&1 || true`
+	return shell("nft delete table ip chaosnat; "+flush, s.Router), shell(words+"\n"+flush, s.Router)(ctx)
+}
+
+// crowd opens 100 connections to the peer's mail server, and keeps them until it is killed.
+func (h *host) crowd() (*lab.Proc, error) {
+	words := fmt.Sprintf("for i in $(seq 100); do exec {f}<>/dev/tcp/%s/25 || true; done; exec sleep 60", h.peer.Site.Addr(h.v6))
+	return h.Site.Start("bash", "-c", words)
+}

@@ -1,0 +1,173 @@
+// Command chaos breaks things on purpose on two mail hosts that a road connects,
+// and accounts for every message. scripts/chaos builds and runs it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"postroad/scripts/lab"
+)
+
+// What there is to choose.
+var (
+	minutes = flag.Float64("minutes", 0, "how long to inflict faults")
+	hours   = flag.Float64("hours", 0, "the same in hours")
+	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano())%1e9, "decides which faults come when; a run's is printed")
+	only    = flag.String("only", "", "faults to inflict, separated by commas, by parts of their names")
+	list    = flag.Bool("list", false, "list the faults")
+	frozen  = flag.Duration("frozen", 10*time.Second, "how long SIGSTOP lasts; it ends sessions from 90 s on")
+)
+
+func main() {
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	if err := chaos(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "chaos: %v\nthe same again: scripts/chaos --seed %d --minutes %g --only %q\n", err, *seed, *minutes+60**hours, *only)
+		os.Exit(1)
+	}
+}
+
+func chaos(ctx context.Context) (err error) {
+	kinds := chosen(*only)
+	if *list {
+		for _, f := range kinds {
+			fmt.Println(f.name)
+		}
+		return nil
+	}
+	if len(kinds) == 0 {
+		return fmt.Errorf("no fault is named %q: --list names them", *only)
+	}
+	r := rand.New(rand.NewPCG(*seed, 0))
+	s, err := newStage(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	fmt.Printf("seed %d, %s backend\n", *seed, lab.Backend())
+	return s.run(ctx, kinds, r)
+}
+
+// chosen returns the faults that words name: all if there are none.
+func chosen(words string) (kinds []fault) {
+	for _, f := range faults() {
+		for word := range strings.SplitSeq(words, ",") {
+			if strings.Contains(f.name, word) {
+				kinds = append(kinds, f)
+				break
+			}
+		}
+	}
+	return kinds
+}
+
+// run inflicts faults with mail under way, and then looks at what became of it
+// and of the hosts.
+func (s *stage) run(ctx context.Context, kinds []fault, r *rand.Rand) error {
+	var g errgroup.Group
+	mail, enough := context.WithCancel(ctx)
+	for _, m := range s.streams {
+		g.Go(func() error { return m.run(mail) })
+	}
+	t := newTable(kinds)
+	failure := s.inflict(ctx, kinds, r, t)
+	enough()
+	if err := g.Wait(); err != nil {
+		return errors.Join(failure, err)
+	}
+	total, err := s.settle(ctx, time.Minute)
+	clearPackets, errWatch := s.watch.Finish(ctx)
+	if err := errors.Join(err, errWatch); err != nil {
+		return errors.Join(failure, err)
+	}
+	t.print(os.Stdout)
+	fmt.Printf("messages: %s; packets in clear: %d\n", total, clearPackets)
+	return errors.Join(failure, t.late(), s.verdict(ctx, total, clearPackets))
+}
+
+// inflict inflicts all faults in turn, in a new order each time, until time is up.
+func (s *stage) inflict(ctx context.Context, kinds []fault, r *rand.Rand, t *table) error {
+	end := time.Now().Add(time.Duration(*minutes*float64(time.Minute) + *hours*float64(time.Hour)))
+	for first := true; first || time.Now().Before(end); first = false {
+		for _, i := range r.Perm(len(kinds)) {
+			h := s.hosts[r.IntN(len(s.hosts))]
+			if err := s.befall(ctx, kinds[i], h, r, t); err != nil {
+				return fmt.Errorf("%s on %s: %w", kinds[i].name, h.Site.Name, err)
+			}
+			if !first && time.Now().After(end) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// befall inflicts one fault on a host, takes it away, and waits until mail flows.
+func (s *stage) befall(ctx context.Context, f fault, h *host, r *rand.Rand, t *table) error {
+	begin := time.Now()
+	undo, err := f.do(ctx, s, h, r)
+	if err != nil {
+		return fmt.Errorf("inflicting it: %w", err)
+	}
+	for held := time.Now(); time.Since(held) < f.hold; {
+		if f.flows {
+			if err := s.flows(ctx); err != nil {
+				return fmt.Errorf("mail stood still: %w\n%s", err, h.Output())
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if err := undo(ctx); err != nil {
+		return fmt.Errorf("taking the cause away: %w", err)
+	}
+	took, err := s.recover(ctx, 2*time.Minute)
+	if err != nil {
+		return fmt.Errorf("mail does not flow again: %w\n%s:\n%s\n%s:\n%s", err, h.Site.Name, h.Output(), h.peer.Site.Name, h.peer.Output())
+	}
+	t.add(f, took, time.Since(begin))
+	if took > f.within {
+		fmt.Fprintf(os.Stderr, "%s:\n%s\n%s:\n%s\n", h.Site.Name, h.Output(), h.peer.Site.Name, h.peer.Output())
+	}
+	fmt.Fprintf(os.Stderr, "%s  %s on %s: back after %.1f s\n", time.Now().Format(time.TimeOnly), f.name, h.Site.Name, took.Seconds())
+	return nil
+}
+
+// verdict says what is wrong at the end.
+func (s *stage) verdict(ctx context.Context, total account, clearPackets int) (err error) {
+	if total.sent == 0 || total.lost > 0 || total.altered > 0 {
+		err = fmt.Errorf("messages: %s", total)
+	}
+	if clearPackets > 0 {
+		err = errors.Join(err, fmt.Errorf("%d packets in clear:\n%s", clearPackets, s.watch.Tell(ctx, 5)))
+	}
+	for _, h := range s.hosts {
+		var wrong []string
+		errSettle := lab.Eventually(ctx, 30*time.Second, "", func() error {
+			now, err := h.resources(ctx)
+			if wrong = append(now.more(h.begin), h.leftovers(ctx)...); err != nil || len(wrong) > 0 {
+				return errors.Join(err, errors.New(strings.Join(wrong, "; ")))
+			}
+			return nil
+		})
+		if errSettle != nil {
+			err = errors.Join(err, fmt.Errorf("%s is not as it was: %w", h.Site.Name, errSettle))
+		}
+	}
+	return err
+}
