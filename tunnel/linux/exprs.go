@@ -54,6 +54,11 @@ func l4proto(proto byte) []expr.Any {
 	return []expr.Any{load(expr.MetaKeyL4PROTO), equal([]byte{proto})}
 }
 
+// meta l4proto != tcp
+func notTCP() []expr.Any {
+	return []expr.Any{load(expr.MetaKeyL4PROTO), &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{unix.IPPROTO_TCP}}}
+}
+
 // tcp sport, tcp dport
 func tcpPort(e end) []expr.Any {
 	return append(l4proto(unix.IPPROTO_TCP),

@@ -21,8 +21,12 @@ const (
 	setIn6   = "in6"
 )
 
-// chainSelected is not hooked: packets on the link are sent to it.
-const chainSelected = "selected"
+// Chains that are not hooked: packets on the link are sent to them.
+const (
+	chainOwn      = "own"      // to our mail addresses only
+	chainAllowed  = "allowed"  // what the policy selects only
+	chainSelected = "selected" // what that is
+)
 
 // A chain of the guard: where it stands, and its rules.
 type chain struct {
@@ -48,20 +52,15 @@ func guardChains(g tunnel.Guard) []chain {
 	on, off := interfaces{g.Link}, interfaces{g.Link, "lo"}
 	return append([]chain{
 		{"arriving", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, join(
-			// The mark lets reverse path filters that see no ports (nft's fib) find the way back.
-			one("on the link: mark for reverse path filters", in(on), setMark()),
-			one("on the link: only to our mail addresses", in(on), v4(), addr4(dst), notInSet(setOwn4), drop()),
-			one("on the link: only to our mail addresses", in(on), v6(), addr6(dst), notInSet(setOwn6), drop()),
-			one("on the link", in(on), accept()),
+			one("on the link", in(on), jump(chainOwn)),
 			one("from ourselves", in(interfaces{"lo"}), accept()),
+			one("no SMTP: one look at each packet of the tunnels", notTCP(), accept()),
 			clearSMTP("clear SMTP from a peer", src, setIn4, setIn6, reject()),
 		)},
 		// The first look that knows connections, and the last at packets as the peer sent them: address translation comes next.
 		{"tracked", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle, join(
-			one("on the link: answer how large packets get through", in(on), udpTo(probedPort), setCtMark(), unreachable()),
-			one("on the link: only what the policy selects", in(on), jump(chainSelected)),
-			one("on the link: mark the connection", in(on), setCtMark()),
-			each("on the link, or from ourselves", off, in, accept()),
+			one("on the link", in(on), jump(chainAllowed)),
+			one("from ourselves", in(interfaces{"lo"}), accept()),
 			one("what we forward follows its connection into the link", ctMarked(), setMark()),
 		)},
 		{"entering", nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter - 10, join(
@@ -88,13 +87,28 @@ func guardChains(g tunnel.Guard) []chain {
 			one("to ourselves", out(interfaces{"lo"}), accept()),
 			// The kernel's WireGuard lets routers fragment its packets, and copies ECN bits.
 			one("the link's measuring packets: whole or not at all", v4(), udpSource(), inSet(setUDP), ect1(), dontFragment()),
+			one("no SMTP", notTCP(), accept()),
 			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, reject()), // but not clearRest: here packets that follow still show the way that they left
 		)},
 		// The last look, at packets as they go on the wire; reject is not allowed here.
 		{"leaving", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, 300, join(
 			each("on the link, or to ourselves", off, out, accept()),
-			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, drop()),
 			clearRest(drop()),
+			one("no SMTP", notTCP(), accept()),
+			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, drop()),
+		)},
+		{name: chainOwn, rules: join(
+			// The mark lets reverse path filters that see no ports (nft's fib) find the way back.
+			one("mark for reverse path filters", setMark()),
+			one("only to our mail addresses", v4(), addr4(dst), notInSet(setOwn4), drop()),
+			one("only to our mail addresses", v6(), addr6(dst), notInSet(setOwn6), drop()),
+			one("all else is for later chains", accept()),
+		)},
+		{name: chainAllowed, rules: join(
+			one("answer how large packets get through", udpTo(probedPort), setCtMark(), unreachable()),
+			one("only what the policy selects", jump(chainSelected)),
+			one("mark the connection", setCtMark()),
+			one("all else is for later chains", accept()),
 		)},
 		{name: chainSelected, rules: join(
 			one("SMTP", tcpPort(dst), inSet(setPorts), ret()),
