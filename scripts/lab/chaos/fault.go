@@ -109,6 +109,7 @@ func faults() []fault {
 		})},
 		{name: "reload, empty file", within: soon, flows: true, hold: time.Second, do: writing(func(*host) string { return "" })},
 		{name: "no descriptors", within: soon, flows: true, hold: 3 * time.Second, do: starve},
+		{name: "disk full", within: soon, flows: true, hold: 3 * time.Second, do: fill},
 		{name: "packet loss", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 numgen random mod 100 < PERCENT drop")},
 		{name: "corruption", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 numgen random mod 100 < PERCENT @th,320,32 set 0x6c6f7374")},
 		{name: "partition", within: timers, hold: 5 * time.Second, do: onWire("drop")},
@@ -138,6 +139,15 @@ func starve(_ context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Co
 		return errors.Join(unix.Prlimit(h.Pid(), unix.RLIMIT_NOFILE, &was, nil), h.Hangup())
 	}
 	return feed, errors.Join(unix.Prlimit(h.Pid(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: was.Max}, nil), h.Hangup())
+}
+
+// fill leaves no room where the daemon keeps its state, and has it look.
+func fill(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+	const words = `d=/var/lib/postroad; cp -a $d /tmp/chaos.$$; mount -t tmpfs -o size=64k,mode=700 chaos $d; cp -a /tmp/chaos.$$/. $d; rm -r /tmp/chaos.$$; cat /dev/zero >$d/zero 2>/dev/null || true`
+	undo := func(ctx context.Context) error {
+		return errors.Join(shell("umount -l /var/lib/postroad", h.Site.Host)(ctx), h.Hangup())
+	}
+	return undo, errors.Join(shell(words, h.Site.Host)(ctx), h.Hangup())
 }
 
 // reboot ends the daemon and leaves nothing of what it made. As at a boot, where
