@@ -54,7 +54,7 @@ func TestKilobytes(t *testing.T) {
 
 // A process's tree has what it started, and what that started.
 func TestTree(t *testing.T) {
-	cmd := exec.Command("sh", "-c", "cat & wait")
+	cmd := exec.Command("sh", "-c", "exec 3<&0; cat <&3 & wait")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
