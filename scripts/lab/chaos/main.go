@@ -73,6 +73,11 @@ func chosen(words string) (kinds []fault) {
 	return kinds
 }
 
+// lastWord is when a message that has not arrived is lost. Until then it may be in
+// a mail server that waits for an answer on a connection that a fault has cut, by
+// RFC 5321, section 4.5.3.2, for ten minutes.
+const lastWord = 12 * time.Minute
+
 // run inflicts faults with mail under way, and then looks at what became of it
 // and of the hosts.
 func (s *stage) run(ctx context.Context, kinds []fault, r *rand.Rand) error {
@@ -87,7 +92,7 @@ func (s *stage) run(ctx context.Context, kinds []fault, r *rand.Rand) error {
 	if err := g.Wait(); err != nil {
 		return errors.Join(failure, err)
 	}
-	total, err := s.settle(ctx, time.Minute)
+	total, err := s.settle(ctx, lastWord)
 	clearPackets, errWatch := s.watch.Finish(ctx)
 	if err := errors.Join(err, errWatch); err != nil {
 		return errors.Join(failure, err)
