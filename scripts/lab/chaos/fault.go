@@ -18,7 +18,7 @@ import (
 // session is dead (KEEPALIVE_TIMEOUT 10 s and REKEY_TIMEOUT 5 s, whitepaper 6.1).
 const (
 	soon   = 5 * time.Second
-	timers = 15*time.Second + soon
+	timers = 15 * time.Second
 )
 
 // A fault is one kind of what befalls a host.
@@ -27,12 +27,14 @@ type fault struct {
 	within time.Duration // in which mail flows again after the cause is gone
 	flows  bool          // mail must flow all the time
 	hold   time.Duration // how long it lasts; zero: it happens, and is over
-	// do inflicts it on a host. What it returns takes the cause away.
-	do func(ctx context.Context, s *stage, h *host, r *rand.Rand) (undo func(context.Context) error, err error)
+	do     infliction
 }
 
+// An infliction inflicts a fault on a host. What it returns takes the cause away.
+type infliction func(ctx context.Context, s *stage, h *host, r *rand.Rand) (undo func(context.Context) error, err error)
+
 // A script is a fault that shell commands on the host are, and undo.
-func script(do, undo string) func(context.Context, *stage, *host, *rand.Rand) (func(context.Context) error, error) {
+func script(do, undo string) infliction {
 	return func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
 		return shell(undo, h.Site.Host), shell(do, h.Site.Host)(ctx)
 	}
@@ -49,17 +51,23 @@ func shell(words string, h *lab.Host) func(context.Context) error {
 }
 
 // onWire is a fault that nft rules on the router are, in a chain that packets
-// between the hosts pass. %s stands for the interface to the host.
-func onWire(rules string) func(context.Context, *stage, *host, *rand.Rand) (func(context.Context) error, error) {
+// between the hosts pass. WIRE stands for the interface to the host, PERCENT for 1
+// to 30. It is an error if no packet came to the rules' counter.
+func onWire(rules string) infliction {
 	return func(ctx context.Context, s *stage, h *host, r *rand.Rand) (func(context.Context) error, error) {
 		words := strings.NewReplacer("WIRE", h.Site.Link.RouterInterface, "PERCENT", fmt.Sprint(1+r.IntN(30))).Replace(rules)
 		do := "nft -f - <<'X'\ntable inet chaos {\nchain forward {\ntype filter hook forward priority 50\n" + words + "\n}\n}\nX"
-		return shell("nft delete table inet chaos", s.Router), shell(do, s.Router)(ctx)
+		return shell(counted("inet chaos"), s.Router), shell(do, s.Router)(ctx)
 	}
 }
 
+// counted removes an nft table whose counter has to have seen packets.
+func counted(table string) string {
+	return fmt.Sprintf("seen=$(nft list table %[1]s | grep -c 'packets [1-9]' || true); nft delete table %[1]s; [ $seen -gt 0 ]", table)
+}
+
 // writing is a fault that a peers file is which is put in force.
-func writing(text func(h *host) string) func(context.Context, *stage, *host, *rand.Rand) (func(context.Context) error, error) {
+func writing(text func(h *host) string) infliction {
 	return func(_ context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
 		err := errors.Join(h.Site.WriteFile(lab.PeersFile, []byte(text(h)), 0o644), h.Hangup())
 		return func(context.Context) error { return errors.Join(h.Write(h.file...), h.Hangup()) }, err
@@ -75,15 +83,15 @@ const (
 
 func faults() []fault {
 	kill := func(_ context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
-		return h.start, h.Kill()
+		return h.Start, h.Kill()
 	}
 	return []fault{
 		{name: "kill -9", within: soon, hold: 3 * time.Second, do: kill},
 		{name: "restart", within: soon, do: func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
-			return h.start, h.stop(ctx)
+			return h.Start, h.stop(ctx)
 		}},
 		{name: "upgrade", within: soon, do: func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
-			again := func(ctx context.Context) error { return errors.Join(h.stop(ctx), h.start(ctx)) }
+			again := func(ctx context.Context) error { return errors.Join(h.stop(ctx), h.Start(ctx)) }
 			return again, shell("p=$(command -v postroad); cp -p $p $p.new; mv $p.new $p", h.Site.Host)(ctx)
 		}},
 		{name: "SIGSTOP", within: timers, hold: *frozen, do: func(_ context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
@@ -110,10 +118,10 @@ func faults() []fault {
 		{name: "reload, empty file", within: soon, flows: true, hold: time.Second, do: writing(func(*host) string { return "" })},
 		{name: "no descriptors", within: soon, flows: true, hold: 3 * time.Second, do: starve},
 		{name: "disk full", within: soon, flows: true, hold: 3 * time.Second, do: fill},
-		{name: "packet loss", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 numgen random mod 100 < PERCENT drop")},
-		{name: "corruption", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 numgen random mod 100 < PERCENT @th,320,32 set 0x6c6f7374")},
-		{name: "partition", within: timers, hold: 5 * time.Second, do: onWire("drop")},
-		{name: "partition, one way", within: timers, hold: 5 * time.Second, do: onWire("iifname WIRE drop")},
+		{name: "packet loss", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 counter numgen random mod 100 < PERCENT drop")},
+		{name: "corruption", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 counter numgen random mod 100 < PERCENT @th,320,32 set 0x6c6f7374")},
+		{name: "partition", within: timers, hold: 5 * time.Second, do: onWire("counter drop")},
+		{name: "partition, one way", within: timers, hold: 5 * time.Second, do: onWire("iifname WIRE counter drop")},
 		{name: "NAT mapping changed", within: timers, hold: 5 * time.Second, do: remap},
 		{name: "wire pulled", within: timers, hold: 3 * time.Second, do: func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
 			return h.Site.Link.Up, h.Site.Link.Down(ctx)
@@ -154,7 +162,7 @@ func fill(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Co
 // its unit comes before the network, the wire is dead until it is ready.
 func reboot(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
 	boot := func(ctx context.Context) error {
-		err := h.start(ctx)
+		err := h.Start(ctx)
 		// What the mail server, which would have ended too, has sent meanwhile waits for the router's MAC address.
 		return errors.Join(err, shell("ip neighbour flush dev "+h.Site.Link.HostInterface, h.Site.Host)(ctx), h.Site.Link.Up(ctx))
 	}
@@ -164,10 +172,9 @@ func reboot(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.
 // remap has the router give the host's tunnel another port, as a NAT that forgot
 // it does, and then the old one again.
 func remap(ctx context.Context, s *stage, h *host, r *rand.Rand) (func(context.Context) error, error) {
-	words := fmt.Sprintf("nft -f - <<'X'\ntable ip chaosnat {\nchain post {\ntype nat hook postrouting priority 100\nip saddr %s udp sport 51825 snat to %s:%d\n}\n}\nX",
+	words := fmt.Sprintf("nft -f - <<'X'\ntable ip chaosnat {\nchain post {\ntype nat hook postrouting priority 100\nip saddr %s udp sport 51825 counter snat to %s:%d\n}\n}\nX",
 		h.Site.IPv4, h.Site.IPv4, 20000+r.IntN(10000))
-	flush := `conntrack -D -p udp >/dev/null 2>&1 || true`
-	return shell("nft delete table ip chaosnat; "+flush, s.Router), shell(words+"\n"+flush, s.Router)(ctx)
+	return shell(counted("ip chaosnat"), s.Router), shell(words, s.Router)(ctx)
 }
 
 // crowd opens 100 connections to the peer's mail server, and keeps them until it is killed.

@@ -115,9 +115,6 @@ func (s *stage) recover(ctx context.Context, patience time.Duration) (time.Durat
 	}
 }
 
-// start starts a daemon that has ended.
-func (h *host) start(ctx context.Context) error { return h.Start(ctx) }
-
 // stop ends the daemon as an operator would.
 func (h *host) stop(ctx context.Context) error { return h.Stop(ctx, unix.SIGTERM) }
 
