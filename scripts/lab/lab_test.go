@@ -394,3 +394,19 @@ func gone(pids []int) error {
 	}
 	return nil
 }
+
+func TestOverride(t *testing.T) {
+	const main = "a = 1\ninet_interfaces = all\nab = 2\n"
+	for _, test := range []struct {
+		settings []string
+		want     string
+	}{
+		{nil, main},
+		{[]string{"inet_interfaces = 192.0.2.11, 192.0.2.10"}, "a = 1\nab = 2\ninet_interfaces = 192.0.2.11, 192.0.2.10\n"},
+		{[]string{"a=3", "a = 4", "c ="}, "inet_interfaces = all\nab = 2\na = 4\nc =\n"},
+	} {
+		if got := override(main, test.settings); got != test.want {
+			t.Errorf("with %q: %q, want %q", test.settings, got, test.want)
+		}
+	}
+}

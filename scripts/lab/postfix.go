@@ -68,7 +68,7 @@ func (h *Host) age() error {
 
 func (h *Host) configurePostfix(settings []string) error {
 	names := strings.NewReplacer("@HOST@", h.Name, "@DOMAIN@", h.Domain())
-	main := names.Replace(mainCF) + strings.Join(settings, "\n") + "\n"
+	main := override(names.Replace(mainCF), settings)
 	master, err := h.ReadFile("/usr/share/postfix/master.cf.dist")
 	if err != nil {
 		return err
@@ -77,8 +77,20 @@ func (h *Host) configurePostfix(settings []string) error {
 		h.WriteFile("/etc/postfix/main.cf", []byte(main), 0o644),
 		h.WriteFile("/etc/postfix/master.cf", []byte(masterCF(string(master))), 0o644),
 		h.WriteFile("/etc/aliases", []byte("postmaster: root\n"), 0o644),
+		h.Sysctl("net/unix/max_dgram_qlen", "512"), // as systemd has it: in the kernel's 10 a burst of log lines stands still
 		h.age(),
 	)
+}
+
+// override puts settings in the place of the ordinary ones of the same names. With both in the file each program of Postfix would
+// warn of it as it starts; postlogd would warn itself, and wait for ever if others' lines fill its socket just then.
+func override(main string, settings []string) string {
+	for _, s := range settings {
+		name, _, _ := strings.Cut(s, "=")
+		line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(strings.TrimSpace(name)) + ` *=.*\n`)
+		main = line.ReplaceAllLiteralString(main, "") + s + "\n"
+	}
+	return main
 }
 
 // Domain is the host's name without its first label: the domain it takes mail for.
