@@ -34,11 +34,14 @@ type bind struct {
 	v4, v6 atomic.Pointer[socket] // nil: closed, or the host has not this family
 	routes *routes
 	work   *processors
+	door   *admission
 }
 
 var _ conn.Bind = (*bind)(nil)
 
-func newBind(work *processors) *bind { return &bind{routes: &routes{}, work: work} }
+func newBind(work *processors) *bind {
+	return &bind{routes: &routes{}, work: work, door: newAdmission()}
+}
 
 // Open implements [conn.Bind].
 func (b *bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
@@ -69,7 +72,7 @@ func (b *bind) open(port uint16) (fns []conn.ReceiveFunc, actual uint16, err err
 		}
 		port = s.port()
 		f.at.Store(s)
-		fns = append(fns, newReceiver(s, b.work).receive)
+		fns = append(fns, newReceiver(s, b.work, b.door).receive)
 	}
 	if len(fns) == 0 {
 		return nil, 0, unix.EAFNOSUPPORT
@@ -97,6 +100,7 @@ func (b *bind) ParseEndpoint(s string) (conn.Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.door.know(a.Addr().Unmap())
 	return newEndpoint(netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +38,7 @@ type message struct {
 type receiver struct {
 	socket   *socket
 	work     *processors
+	door     *admission
 	try      func(fd uintptr) bool // readSome, made once
 	messages []message
 	names    []wireAddr
@@ -63,10 +65,11 @@ type origin struct {
 	src  source
 }
 
-func newReceiver(s *socket, work *processors) *receiver {
+func newReceiver(s *socket, work *processors, door *admission) *receiver {
 	r := &receiver{
 		socket:   s,
 		work:     work,
+		door:     door,
 		messages: make([]message, manySlots),
 		names:    make([]wireAddr, manySlots),
 		vectors:  make([]unix.Iovec, manySlots),
@@ -110,6 +113,9 @@ func (r *receiver) receive(bufs [][]byte, sizes []int, endpoints []conn.Endpoint
 		packet := r.packet()
 		if len(packet) > len(bufs[n]) {
 			continue // it is larger than any that WireGuard sends
+		}
+		if !r.door.admits(packet, r.endpoint.DstIP(), time.Now) {
+			continue
 		}
 		sizes[n], endpoints[n] = copy(bufs[n], packet), r.endpoint
 		n++
