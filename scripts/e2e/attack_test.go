@@ -1,0 +1,377 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
+	"postroad/scripts/lab"
+)
+
+// An attacker is on the wire between the hosts, where he sees and sends all he
+// likes: he is the router.
+type attacker struct {
+	*road
+	taps map[*lab.Site]*lab.Tap // his ends of the wires
+	macs map[*lab.Site]net.HardwareAddr
+}
+
+func newAttacker(ctx context.Context, t *testing.T, r *road) *attacker {
+	t.Helper()
+	a := &attacker{road: r, taps: map[*lab.Site]*lab.Tap{}, macs: map[*lab.Site]net.HardwareAddr{}}
+	for _, s := range r.Sites() {
+		// Frames as on a real wire: cut to its size, with checksums.
+		run(ctx, t, s.Host, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off", "tx-udp-segmentation", "off")
+		tap, err := r.Router.Tap(s.Link.RouterInterface)
+		must(t, err)
+		t.Cleanup(func() { check(t, tap.Close()) })
+		a.taps[s] = tap
+		a.macs[s], err = net.ParseMAC(run(ctx, t, s.Host, "cat", "/sys/class/net/eth0/address"))
+		must(t, err)
+	}
+	return a
+}
+
+// ethernet is the header of a frame from the router to a host.
+func (a *attacker) ethernet(to *lab.Site, v6 bool) *layers.Ethernet {
+	e := &layers.Ethernet{SrcMAC: a.taps[to].Hardware, DstMAC: a.macs[to], EthernetType: layers.EthernetTypeIPv4}
+	if v6 {
+		e.EthernetType = layers.EthernetTypeIPv6
+	}
+	return e
+}
+
+// ip is a header from an address to a host.
+func ip(from netip.Addr, to *lab.Site, protocol layers.IPProtocol) gopacket.SerializableLayer {
+	if from.Is4() {
+		return &layers.IPv4{Version: 4, TTL: 64, Protocol: protocol, SrcIP: from.AsSlice(), DstIP: to.IPv4.AsSlice()}
+	}
+	return &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: protocol, SrcIP: from.AsSlice(), DstIP: to.IPv6.AsSlice()}
+}
+
+// bytesOf puts layers together, with their lengths and checksums.
+func bytesOf(t *testing.T, parts ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	var network gopacket.NetworkLayer
+	for _, p := range parts {
+		if n, ok := p.(gopacket.NetworkLayer); ok {
+			network = n
+		}
+		if s, ok := p.(interface {
+			SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
+		}); ok {
+			must(t, s.SetNetworkLayerForChecksum(network))
+		}
+	}
+	b := gopacket.NewSerializeBuffer()
+	must(t, gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, parts...))
+	return b.Bytes()
+}
+
+// sealedFrame takes one of the tunnels' IPv4 packets apart; ok is false if a frame is none.
+func sealedFrame(frame []byte) (_ *layers.IPv4, _ *layers.UDP, ok bool) {
+	p := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy)
+	ip, _ := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+	udp, _ := p.Layer(layers.LayerTypeUDP).(*layers.UDP)
+	ok = ip != nil && udp != nil && (udp.SrcPort == lab.TunnelPort || udp.DstPort == lab.TunnelPort) && len(udp.Payload) > 0
+	return ip, udp, ok
+}
+
+// listenIn returns what crosses the wires to the sites of the road while f runs:
+// the tunnels' packets, by the host that they are for.
+func (a *attacker) listenIn(t *testing.T, f func()) map[*lab.Site][][]byte {
+	t.Helper()
+	sites, seen := []*lab.Site{a.Alpha, a.Bravo}, map[*lab.Site][][]byte{}
+	for _, s := range sites {
+		a.skip(t, s)
+	}
+	f()
+	for _, s := range sites {
+		for {
+			frame, err := a.taps[s].Next(200 * time.Millisecond)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			must(t, err)
+			if ip, _, ok := sealedFrame(frame); ok && ip.DstIP.Equal(s.IPv4.AsSlice()) {
+				seen[s] = append(seen[s], frame)
+			}
+		}
+	}
+	return seen
+}
+
+// skip forgets what was on a wire until now.
+func (a *attacker) skip(t *testing.T, s *lab.Site) {
+	t.Helper()
+	for {
+		switch _, err := a.taps[s].Next(time.Millisecond); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return
+		default:
+			must(t, err)
+		}
+	}
+}
+
+// What an attacker does with the tunnels' packets that he has seen; each returns a
+// frame to send to the host that the packet was for.
+var replays = []struct {
+	name  string
+	alter func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte
+}{
+	{"as they were", func(_ *attacker, _ *testing.T, _ *lab.Site, frame []byte) []byte { return frame }},
+	{"with a bit altered", func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
+		ip, udp, _ := sealedFrame(frame)
+		data := append([]byte(nil), udp.Payload...)
+		data[rand.IntN(len(data))] ^= 1 << rand.IntN(8)
+		return bytesOf(t, a.ethernet(to, false), ip, udp, gopacket.Payload(data))
+	}},
+	{"cut short", func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
+		ip, udp, _ := sealedFrame(frame)
+		return bytesOf(t, a.ethernet(to, false), ip, udp, gopacket.Payload(udp.Payload[:rand.IntN(len(udp.Payload))]))
+	}},
+	{"from himself", func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
+		ip, udp, _ := sealedFrame(frame)
+		ip.SrcIP, udp.SrcPort = net.IP{203, 0, 113, 66}, 6666
+		return bytesOf(t, a.ethernet(to, false), ip, udp, gopacket.Payload(udp.Payload))
+	}},
+	{"back to where they came from", func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
+		ip, udp, _ := sealedFrame(frame)
+		ip.SrcIP, ip.DstIP = ip.DstIP, ip.SrcIP
+		to = a.other(to)
+		return bytesOf(t, a.ethernet(to, false), ip, udp, gopacket.Payload(udp.Payload))
+	}},
+}
+
+func (a *attacker) other(s *lab.Site) *lab.Site {
+	if s == a.Alpha {
+		return a.Bravo
+	}
+	return a.Alpha
+}
+
+// Who records a handshake and mail, and sends it all again, whole or altered, from
+// where it came or from elsewhere, changes nothing: no session ends, no endpoint
+// moves, no message comes twice.
+func TestAttackReplay(t *testing.T) {
+	ctx, r := newRoad(t)
+	a := newAttacker(ctx, t, r)
+	alpha, bravo := postfix(ctx, t, r.Alpha, lab.PreferIPv4), postfix(ctx, t, r.Bravo)
+	none := watch(ctx, t, r.Standard)
+	seen := a.listenIn(t, func() {
+		must(t, r.alpha.Kill())
+		must(t, r.alpha.Start(ctx))
+		must(t, r.alpha.WaitState(ctx, r.Bravo.Name, "protected"))
+		arrives(ctx, t, alpha, "alice@alpha.example", bravo, "bob@bravo.example", r.Alpha.IPv4)
+	})
+	types := map[byte]int{}
+	for _, frames := range seen {
+		for _, f := range frames {
+			_, udp, _ := sealedFrame(f)
+			types[udp.Payload[0]]++
+		}
+	}
+	if types[1] == 0 || types[2] == 0 || types[4] < 20 { // initiation, response, transport data (whitepaper, 5.4)
+		t.Fatalf("he has seen no handshake with mail: %v", types)
+	}
+	endpoint := func(p *lab.Postroad, of *lab.Site) string {
+		s, err := p.Peer(ctx, of.Name)
+		must(t, err)
+		return s.Endpoint
+	}
+	for _, way := range replays {
+		t.Run(way.name, func(t *testing.T) {
+			for range 3 {
+				for s, frames := range seen {
+					for _, f := range frames {
+						f = way.alter(a, t, s, append([]byte(nil), f...))
+						to := s
+						if strings.HasPrefix(way.name, "back") {
+							to = a.other(s)
+						}
+						must(t, a.taps[to].Send(f))
+					}
+				}
+			}
+			arrives(ctx, t, alpha, "alice@alpha.example", bravo, "bob@bravo.example", r.Alpha.IPv4)
+			arrives(ctx, t, bravo, "bob@bravo.example", alpha, "alice@alpha.example", netip.Addr{})
+			for p, of := range map[*lab.Postroad]*lab.Site{r.alpha: r.Bravo, r.bravo: r.Alpha} {
+				if got, want := endpoint(p, of), fmt.Sprintf("%s:%d", of.IPv4, lab.TunnelPort); got != want {
+					t.Errorf("%s takes %s for the endpoint of %s, not %s", p.Site.Name, got, of.Name, want)
+				}
+			}
+		})
+	}
+	none()
+	for user, p := range map[string]*lab.Postfix{"bob": bravo, "alice": alpha} {
+		mails, err := p.Mailbox(user)
+		must(t, err)
+		if want := len(replays) + map[string]int{"bob": 1}[user]; len(mails) != want {
+			t.Errorf("%s has %d messages, not %d", user, len(mails), want)
+		}
+	}
+}
+
+// Mail goes on through the tunnel, though an attacker bends routes as far as ICMP
+// and neighbour discovery have it: what he makes of the host's ways, SMTP with a
+// peer does not take them.
+func TestAttackBendsRoutes(t *testing.T) {
+	ctx, r := newRoad(t)
+	a := newAttacker(ctx, t, r)
+	for _, s := range []*lab.Site{r.Alpha, r.Bravo} {
+		run(ctx, t, s.Host, "sh", "-ec", `cd /proc/sys/net
+			for c in all default eth0; do
+				echo 1 >ipv4/conf/$c/accept_redirects; echo 0 >ipv4/conf/$c/secure_redirects; echo 1 >ipv6/conf/$c/accept_redirects
+				echo 2 >ipv6/conf/$c/accept_ra; echo 128 >ipv6/conf/$c/accept_ra_rt_info_max_plen || true
+			done`)
+	}
+	alpha, bravo := postfix(ctx, t, r.Alpha), postfix(ctx, t, r.Bravo)
+	none := watch(ctx, t, r.Standard)
+	for _, v6 := range []bool{false, true} {
+		for name, frames := range a.lies(t, v6) {
+			t.Run(fmt.Sprintf("%s, v6=%v", name, v6), func(t *testing.T) {
+				for _, f := range frames {
+					must(t, a.taps[r.Alpha].Send(f))
+				}
+				must(t, alpha.Set(ctx, route(r.Bravo, v6, 25)...))
+				must(t, bravo.Set(ctx, route(r.Alpha, v6, 25)...))
+				arrives(ctx, t, alpha, "alice@alpha.example", bravo, "bob@bravo.example", r.Alpha.Addr(v6))
+				arrives(ctx, t, bravo, "bob@bravo.example", alpha, "alice@alpha.example", r.Bravo.Addr(v6))
+			})
+		}
+	}
+	if out := run(ctx, t, r.Alpha.Host, "ip", "-6", "route", "get", r.Bravo.IPv6.String(), "ipproto", "tcp", "dport", "443"); !strings.Contains(out, "fe80::bad") {
+		t.Errorf("the router advertisement bent nothing, so nothing is shown: %s", out)
+	}
+	none()
+}
+
+// lies are what an attacker tells alpha of its ways to bravo.
+func (a *attacker) lies(t *testing.T, v6 bool) map[string][][]byte {
+	t.Helper()
+	bravo, router := a.Bravo.Addr(v6), netip.MustParseAddr("192.0.2.1")
+	tcp := &layers.TCP{SrcPort: 40000, DstPort: 25, SYN: true, Seq: 1, Window: 1000}
+	udp := &layers.UDP{SrcPort: lab.TunnelPort, DstPort: lab.TunnelPort}
+	if !v6 {
+		quoting := func(kind layers.ICMPv4TypeCode, more [4]byte, what gopacket.SerializableLayer, protocol layers.IPProtocol) []byte {
+			quoted := bytesOf(t, &layers.IPv4{Version: 4, TTL: 63, Protocol: protocol, SrcIP: a.Alpha.IPv4.AsSlice(), DstIP: bravo.AsSlice()}, what, gopacket.Payload("quoted words"))
+			icmp := &layers.ICMPv4{TypeCode: kind, Id: uint16(more[0])<<8 | uint16(more[1]), Seq: uint16(more[2])<<8 | uint16(more[3])}
+			return bytesOf(t, a.ethernet(a.Alpha, false), ip(router, a.Alpha, layers.IPProtocolICMPv4), icmp, gopacket.Payload(quoted))
+		}
+		host := layers.CreateICMPv4TypeCode(layers.ICMPv4TypeRedirect, layers.ICMPv4CodeHost)
+		big := layers.CreateICMPv4TypeCode(layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4CodeFragmentationNeeded)
+		gone := layers.CreateICMPv4TypeCode(layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4CodePort)
+		via := [4]byte{192, 0, 2, 66}
+		return map[string][][]byte{
+			"redirect of SMTP":                     {quoting(host, via, tcp, layers.IPProtocolTCP)},
+			"too big, it says of the tunnel":       {quoting(big, [4]byte{0, 0, 2, 88}, udp, layers.IPProtocolUDP)}, // 600 bytes
+			"too big, it says of SMTP":             {quoting(big, [4]byte{0, 0, 2, 88}, tcp, layers.IPProtocolTCP)},
+			"unreachable, it says of the tunnel":   {quoting(gone, [4]byte{}, udp, layers.IPProtocolUDP)},
+			"unreachable, it says of SMTP":         {quoting(gone, [4]byte{}, tcp, layers.IPProtocolTCP)},
+			"source quench, as of old, for 1 byte": {quoting(layers.CreateICMPv4TypeCode(layers.ICMPv4TypeSourceQuench, 0), [4]byte{}, tcp, layers.IPProtocolTCP)},
+		}
+	}
+	liar := netip.MustParseAddr("fe80::bad")
+	neighbour := func(to string, kind uint8, body gopacket.SerializableLayer) []byte {
+		dst := netip.MustParseAddr(to)
+		e := a.ethernet(a.Alpha, true)
+		if dst.IsMulticast() {
+			e.DstMAC = net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
+		}
+		return bytesOf(t, e, &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: liar.AsSlice(), DstIP: dst.AsSlice()},
+			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(kind, 0)}, body)
+	}
+	own := layers.ICMPv6Option{Type: layers.ICMPv6OptSourceAddress, Data: a.taps[a.Alpha].Hardware}
+	toBravo := layers.ICMPv6Option{Type: layers.ICMPv6Opt(24), // RFC 4191, section 2.3: a /128, preference high, for an hour
+		Data: append([]byte{128, 0x08, 0, 0, 0x0e, 0x10}, a.Bravo.IPv6.AsSlice()...)}
+	quoted := bytesOf(t, &layers.IPv6{Version: 6, HopLimit: 63, NextHeader: layers.IPProtocolTCP, SrcIP: a.Alpha.IPv6.AsSlice(), DstIP: bravo.AsSlice()}, tcp)
+	tooBig := func() []byte {
+		return bytesOf(t, a.ethernet(a.Alpha, true), ip(netip.MustParseAddr("2001:db8:a::1"), a.Alpha, layers.IPProtocolICMPv6),
+			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypePacketTooBig, 0)}, gopacket.Payload(append([]byte{0, 0, 5, 0}, quoted...)))
+	}
+	return map[string][][]byte{
+		"router advertisement": {neighbour("ff02::1", layers.ICMPv6TypeRouterAdvertisement, &layers.ICMPv6RouterAdvertisement{
+			HopLimit: 64, Flags: 0x08, RouterLifetime: 1800, Options: layers.ICMPv6Options{own, toBravo}})},
+		"redirect of SMTP": {neighbour(a.Alpha.IPv6.String(), layers.ICMPv6TypeRedirect, &layers.ICMPv6Redirect{
+			TargetAddress: liar.AsSlice(), DestinationAddress: bravo.AsSlice()})},
+		"too big, it says of SMTP": {tooBig()},
+	}
+}
+
+// Whoever makes mail servers believe that the other speaks no TLS, or answers in its
+// place, gets mail in clear from those who are no peers, and none of ours.
+func TestAttackStripsTLS(t *testing.T) {
+	ctx, r := newRoad(t)
+	stranger, alpha, bravo := postfix(ctx, t, r.Charlie, lab.PreferIPv4), postfix(ctx, t, r.Alpha, lab.PreferIPv4), postfix(ctx, t, r.Bravo)
+	none := watch(ctx, t, r.Standard)
+	imposter, err := r.Router.Sink(ctx, "0.0.0.0:2525") // it offers no STARTTLS
+	must(t, err)
+	run(ctx, t, r.Router, "nft", "table inet attack { chain pre { type nat hook prerouting priority -100; meta nfproto ipv4 tcp dport 25 redirect to :2525; }; }")
+	_, err = stranger.Send(ctx, "carol@charlie.example", "bob@bravo.example", "from a stranger", "secret of charlie")
+	must(t, err)
+	must(t, lab.Eventually(ctx, 20*time.Second, "the stranger's mail in the attacker's hands", func() error {
+		mails, err := imposter.Messages()
+		if err == nil && (len(mails) != 1 || !strings.Contains(string(mails[0]), "secret of charlie")) {
+			err = fmt.Errorf("he has %d", len(mails))
+		}
+		return err
+	}))
+	arrives(ctx, t, alpha, "alice@alpha.example", bravo, "bob@bravo.example", r.Alpha.IPv4)
+	mails, err := imposter.Messages()
+	must(t, err)
+	if len(mails) != 1 {
+		t.Errorf("the attacker has %d messages", len(mails))
+	}
+	none()
+}
+
+// A peer whose key is right is that peer only: what he sends with another peer's
+// address as its source arrives nowhere.
+func TestAttackPeerAsAnother(t *testing.T) {
+	ctx, r := newRoad(t)
+	listen(ctx, t, r.Alpha, "25")
+	charlie, err := r.Charlie.Postroad(ctx, binary)
+	must(t, err)
+	must(t, r.alpha.Write("[host]", r.bravo.Block(), charlie.Block()))
+	must(t, charlie.Write("[host]", r.alpha.Block()))
+	_, err = r.alpha.Command(ctx, "reload")
+	must(t, err)
+	must(t, charlie.Start(ctx))
+	must(t, charlie.WaitState(ctx, r.Alpha.Name, "protected"))
+	for _, v6 := range []bool{false, true} {
+		to, bits := r.Alpha.Addr(v6).String(), map[bool]string{false: "/32", true: "/128"}[v6]
+		if !reach(ctx, r.Charlie, to, "25") {
+			t.Fatalf("the control does not get through (v6 %v)", v6)
+		}
+		as := r.Bravo.Addr(v6).String()
+		run(ctx, t, r.Charlie.Host, "ip", "address", "add", as+bits, "dev", "lo")
+		before, err := charlie.Peer(ctx, r.Alpha.Name)
+		must(t, err)
+		// Past his own daemon, he sends it into the tunnel.
+		run(ctx, t, r.Charlie.Host, "ip", "rule", "add", "pref", "1", "from", as, "lookup", "77")
+		run(ctx, t, r.Charlie.Host, "ip", "route", "add", to, "dev", "postroad0", "table", "77")
+		run(ctx, t, r.Charlie.Host, "nft", "flush", "ruleset")
+		if reach(ctx, r.Charlie, "-s", as, to, "25") {
+			t.Errorf("charlie is taken for bravo (v6 %v)", v6)
+		}
+		after, err := charlie.Peer(ctx, r.Alpha.Name)
+		must(t, err)
+		if after.Sent == before.Sent {
+			t.Errorf("charlie sent nothing into the tunnel (v6 %v)", v6)
+		}
+		if out := run(ctx, t, r.Alpha.Host, "ss", "-Htn", "state", "syn-recv"); strings.Contains(out, as) {
+			t.Errorf("alpha has answered him as bravo: %s", out)
+		}
+	}
+}
