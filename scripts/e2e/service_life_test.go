@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,15 +267,26 @@ func TestServiceRights(t *testing.T) {
 	ctx, s := newService(t)
 	s.boot(ctx, t)
 	s.protected(ctx, t)
-	status := run(ctx, t, s.m.Host, "cat", "/proc/"+s.pid(ctx, t)+"/status")
-	for name, want := range map[string]string{
-		"CapPrm": "0000000000001000", "CapEff": "0000000000001000", "CapBnd": "0000000000001000", // CAP_NET_ADMIN alone
-		"NoNewPrivs": "1", "Seccomp": "2",
-	} {
-		_, value, _ := strings.Cut(status, "\n"+name+":\t")
-		if value, _, _ = strings.Cut(value, "\n"); value != want {
-			t.Errorf("%s is %q, want %q", name, value, want)
+	pid := s.pid(ctx, t)
+	threads := strings.Fields(run(ctx, t, s.m.Host, "sh", "-c", "echo /proc/"+pid+"/task/*/status"))
+	for _, thread := range threads {
+		status := run(ctx, t, s.m.Host, "cat", thread)
+		for name, want := range map[string]string{
+			"CapPrm": "0000000000001000", "CapEff": "0000000000001000", "CapBnd": "0000000000001000", // CAP_NET_ADMIN alone
+			"CapInh": "0000000000001000", "CapAmb": "0000000000001000",
+			"NoNewPrivs": "1", "Seccomp": "2",
+		} {
+			_, value, _ := strings.Cut(status, "\n"+name+":\t")
+			if value, _, _ = strings.Cut(value, "\n"); value != want {
+				t.Errorf("%s: %s is %q, want %q", thread, name, value, want)
+			}
 		}
+	}
+	if len(threads) < 2 {
+		t.Errorf("threads: %s", threads)
+	}
+	if out := run(ctx, t, s.m.Host, "grep", "^Max core file size", "/proc/"+pid+"/limits"); !slices.Equal(strings.Fields(out)[4:6], []string{"0", "0"}) {
+		t.Errorf("it may dump core: %s", out)
 	}
 	user := run(ctx, t, s.m.Host, "stat", "-c", "%U", "/proc/"+s.pid(ctx, t))
 	if user != "postroad" {
