@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -106,7 +108,7 @@ func faults() []fault {
 		{name: "nft table deleted", within: soon, do: script("nft delete table inet postroad", "")},
 		{name: "nft ruleset flushed", within: soon, do: script("nft flush ruleset", "")},
 		{name: "reload, good file", within: soon, flows: true, hold: time.Second, do: writing(func(h *host) string {
-			return string(lab.PeersText(h.file[0], h.peer.Block("keepalive = \"25s\"\n")))
+			return string(lab.PeersText(h.file[0], h.file[1]+"keepalive = \"25s\"\n"))
 		})},
 		{name: "reload, broken file", within: soon, flows: true, hold: time.Second, do: writing(func(h *host) string {
 			return strings.Replace(string(lab.PeersText(h.file...)), "addresses", "adresses", 1)
@@ -117,22 +119,22 @@ func faults() []fault {
 		})},
 		{name: "reload, empty file", within: soon, flows: true, hold: time.Second, do: writing(func(*host) string { return "" })},
 		{name: "no descriptors", within: soon, flows: true, hold: 3 * time.Second, do: starve},
+		{name: "memory limit hit", within: soon, hold: time.Second, do: squeeze},
+		{name: "DNS gone", within: soon, flows: true, hold: 5 * time.Second, do: func(ctx context.Context, s *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+			return s.dns.Start, errors.Join(s.dns.Stop(ctx), h.Hangup())
+		}},
 		{name: "disk full", within: soon, flows: true, hold: 3 * time.Second, do: fill},
 		{name: "packet loss", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 counter numgen random mod 100 < PERCENT drop")},
 		{name: "corruption", within: timers, hold: 5 * time.Second, do: onWire("udp dport 51825 counter numgen random mod 100 < PERCENT @th,320,32 set 0x6c6f7374")},
 		{name: "partition", within: timers, hold: 5 * time.Second, do: onWire("counter drop")},
 		{name: "partition, one way", within: timers, hold: 5 * time.Second, do: onWire("iifname WIRE counter drop")},
-		{name: "NAT mapping changed", within: timers, hold: 5 * time.Second, do: remap},
+		{name: "packets delayed", within: timers, hold: 5 * time.Second, do: carriedBy(delaying)},
+		{name: "packets doubled", within: timers, hold: 5 * time.Second, do: carriedBy(doubling)},
+		{name: "packets out of order", within: timers, hold: 5 * time.Second, do: carriedBy(shuffling)},
+		{name: "NAT mapping changed", within: timers, hold: 5 * time.Second, do: remap(0)},
+		{name: "outer address changed", within: timers, hold: 5 * time.Second, do: remap(100)},
 		{name: "wire pulled", within: timers, hold: 3 * time.Second, do: func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
 			return h.Site.Link.Up, h.Site.Link.Down(ctx)
-		}},
-		{name: "kill -9 with 100 connections", within: soon, hold: time.Second, do: func(ctx context.Context, s *stage, h *host, r *rand.Rand) (func(context.Context) error, error) {
-			crowd, err := h.crowd()
-			if err != nil {
-				return nil, err
-			}
-			undo, err := kill(ctx, s, h, r)
-			return func(ctx context.Context) error { return errors.Join(undo(ctx), crowd.Kill()) }, err
 		}},
 	}
 }
@@ -169,16 +171,69 @@ func reboot(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.
 	return boot, errors.Join(h.Site.Link.Down(ctx), h.Kill(), shell(allGone, h.Site.Host)(ctx))
 }
 
-// remap has the router give the host's tunnel another port, as a NAT that forgot
-// it does, and then the old one again.
-func remap(ctx context.Context, s *stage, h *host, r *rand.Rand) (func(context.Context) error, error) {
-	words := fmt.Sprintf("nft -f - <<'X'\ntable ip chaosnat {\nchain post {\ntype nat hook postrouting priority 100\nip saddr %s udp sport 51825 counter snat to %s:%d\n}\n}\nX",
-		h.Site.IPv4, h.Site.IPv4, 20000+r.IntN(10000))
-	return shell(counted("ip chaosnat"), s.Router), shell(words, s.Router)(ctx)
+// squeeze lets the daemon have no more memory than it has, and has it want some,
+// in the midst of a reload: it dies.
+func squeeze(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.Pid()))
+	if err != nil {
+		return nil, err
+	}
+	var kB uint64
+	_, data, _ := strings.Cut(string(status), "\nVmData:")
+	if _, err := fmt.Sscan(data, &kB); err != nil {
+		return nil, fmt.Errorf("reading how much memory the daemon has: %w", err)
+	}
+	large := string(lab.PeersText(h.file...)) + strings.Repeat("# much to read\n", 1<<20)
+	limit := &unix.Rlimit{Cur: kB<<10 + 1<<20, Max: unix.RLIM_INFINITY}
+	err = errors.Join(unix.Prlimit(h.Pid(), unix.RLIMIT_DATA, limit, nil), h.Site.WriteFile(lab.PeersFile, []byte(large), 0o644), h.Hangup())
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-h.Exited():
+	case <-time.After(20 * time.Second):
+		return nil, errors.New("the daemon lives with too little memory")
+	}
+	return func(ctx context.Context) error { return errors.Join(h.Write(h.file...), h.Start(ctx)) }, nil
+}
+
+// mapping is what such a NAT is, without the kernel's, which would not touch a
+// connection that there is: OLD's tunnel is NEW's PORT for all others, and its old
+// port nobody's.
+const mapping = `nft -f - <<'X'
+table inet chaosnat {
+	chain pre {
+		type filter hook prerouting priority -300
+		ip daddr OLD udp dport 51825 drop
+		ip daddr NEW udp dport PORT udp dport set 51825 ip daddr set OLD
+		ip saddr OLD udp sport 51825 counter udp sport set PORT ip saddr set NEW
+	}
+}
+X`
+
+// remap has the router give the host's tunnel another port, and another address
+// if there is a number to add to it, as a NAT that forgot it does, and then the
+// old ones again.
+func remap(further byte) infliction {
+	return func(ctx context.Context, s *stage, h *host, r *rand.Rand) (func(context.Context) error, error) {
+		addr := h.Site.IPv4.As4()
+		addr[3] += further
+		words := strings.NewReplacer("OLD", h.Site.IPv4.String(), "NEW", netip.AddrFrom4(addr).String(), "PORT", fmt.Sprint(20000+r.IntN(10000))).Replace(mapping)
+		return shell(counted("inet chaosnat"), s.Router), shell(words, s.Router)(ctx)
+	}
 }
 
 // crowd opens 100 connections to the peer's mail server, and keeps them until it is killed.
-func (h *host) crowd() (*lab.Proc, error) {
-	words := fmt.Sprintf("for i in $(seq 100); do exec {f}<>/dev/tcp/%s/25 || true; done; exec sleep 60", h.peer.Site.Addr(h.v6))
-	return h.Site.Start("bash", "-c", words)
+func (h *host) crowd(ctx context.Context) (*lab.Proc, error) {
+	words := fmt.Sprintf("for i in $(seq 100); do exec {f}<>/dev/tcp/%s/25; done; echo open; exec sleep 1000", h.peer.Site.Addr(h.v6))
+	p, err := h.Site.Start("bash", "-ec", words)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Until(ctx, time.Minute, "100 connections", func() error {
+		if !strings.Contains(p.Output(), "open") {
+			return errors.New("they are not open: " + p.Output())
+		}
+		return nil
+	})
 }

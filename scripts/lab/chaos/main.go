@@ -119,8 +119,14 @@ func (s *stage) inflict(ctx context.Context, kinds []fault, r *rand.Rand, t *tab
 	return nil
 }
 
-// befall inflicts one fault on a host, takes it away, and waits until mail flows.
-func (s *stage) befall(ctx context.Context, f fault, h *host, r *rand.Rand, t *table) error {
+// befall inflicts one fault on a host that has 100 connections open, takes it away,
+// and waits until mail flows.
+func (s *stage) befall(ctx context.Context, f fault, h *host, r *rand.Rand, t *table) (err error) {
+	crowd, err := h.crowd(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, crowd.Kill()) }()
 	begin := time.Now()
 	undo, err := f.do(ctx, s, h, r)
 	if err != nil {
@@ -153,6 +159,10 @@ func (s *stage) befall(ctx context.Context, f fault, h *host, r *rand.Rand, t *t
 	return nil
 }
 
+// tidy is in what a daemon is to be as it was. Buffers of a burst are given back at
+// Go's second collection, and Go collects every two minutes where little is going on.
+const tidy = 6 * time.Minute
+
 // verdict says what is wrong at the end.
 func (s *stage) verdict(ctx context.Context, total account, clearPackets int) (err error) {
 	if total.sent == 0 || total.lost > 0 || total.altered > 0 {
@@ -163,7 +173,7 @@ func (s *stage) verdict(ctx context.Context, total account, clearPackets int) (e
 	}
 	for _, h := range s.hosts {
 		var wrong []string
-		errSettle := lab.Eventually(ctx, 30*time.Second, "", func() error {
+		errSettle := lab.Eventually(ctx, tidy, "all to be as it was", func() error {
 			now, err := h.resources(ctx)
 			if wrong = append(now.more(h.begin), h.leftovers(ctx)...); err != nil || len(wrong) > 0 {
 				return errors.Join(err, errors.New(strings.Join(wrong, "; ")))

@@ -20,6 +20,7 @@ type stage struct {
 	hosts   []*host
 	streams []*stream
 	watch   *lab.Watch
+	dns     *lab.DNS // knows bravo's addresses, which alpha asks for
 }
 
 // A host is a mail host that faults befall.
@@ -44,21 +45,30 @@ func newStage(ctx context.Context, r *rand.Rand) (_ *stage, err error) {
 }
 
 func (s *stage) build(ctx context.Context, r *rand.Rand) error {
+	for _, site := range s.Sites() { // frames of a wire's size, which can be sent on
+		if _, err := site.Run(ctx, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off", "tx-udp-segmentation", "off"); err != nil {
+			return err
+		}
+	}
+	if err := s.answer(ctx); err != nil {
+		return err
+	}
 	alpha, bravo, err := s.Pave(ctx, lab.Binary())
 	if err != nil {
 		return err
 	}
-	postfix, err := s.Alpha.Postfix(ctx, lab.PreferIPv4, fmt.Sprintf("relayhost = [%s]:25", s.Bravo.Name),
+	postfix, err := s.Alpha.Postfix(ctx, lab.PreferIPv4, fmt.Sprintf("relayhost = [%s]:25", s.Bravo.IPv4),
 		"minimal_backoff_time = 2s", "maximal_backoff_time = 5s", "queue_run_delay = 2s", "smtp_connect_timeout = 5s", "smtp_helo_timeout = 20s",
-		"smtp_data_xfer_timeout = 20s", "smtp_data_done_timeout = 20s", "mailbox_size_limit = 0", "smtpd_client_connection_count_limit = 0")
+		"smtp_data_xfer_timeout = 20s", "smtp_data_done_timeout = 20s", "mailbox_size_limit = 0", "smtpd_client_connection_count_limit = 0", "default_process_limit = 300")
 	if err != nil {
 		return err
 	}
-	exim, err := s.Bravo.Exim(ctx, lab.EximRoute(s.Alpha.IPv6.String(), 25))
+	exim, err := s.Bravo.Exim(ctx, lab.EximRoute(s.Alpha.IPv6.String(), 25), "smtp_accept_max = 300", "ANSWER == 20s", "TIMEOUT == 5s")
 	if err != nil {
 		return err
 	}
-	a := &host{Postroad: alpha, mail: postfix, file: []string{"[host]\n", bravo.Block()}}
+	byName := fmt.Sprintf("[[peer]]\nname = %q\npublic_key = %q\nendpoint = \"%s:%d\"\n", s.Bravo.Name, bravo.Key, s.Bravo.IPv4, lab.TunnelPort)
+	a := &host{Postroad: alpha, mail: postfix, file: []string{"[host]\n", byName}}
 	b := &host{Postroad: bravo, mail: exim, v6: true, file: []string{"[host]\n", alpha.Block()}}
 	a.peer, b.peer = b, a
 	s.hosts = []*host{a, b}
@@ -69,12 +79,27 @@ func (s *stage) build(ctx context.Context, r *rand.Rand) error {
 	if s.watch, err = s.WatchClear(ctx); err != nil {
 		return err
 	}
+	if err := errors.Join(a.Write(a.file...), a.Hangup()); err != nil {
+		return err
+	}
+	if err := a.WaitState(ctx, s.Bravo.Name, "protected"); err != nil {
+		return err
+	}
 	for _, h := range s.hosts {
 		if h.begin, err = h.resources(ctx); err != nil {
 			return err
 		}
 	}
 	return s.flows(ctx)
+}
+
+// answer has charlie say where bravo is, for a second each time.
+func (s *stage) answer(ctx context.Context) (err error) {
+	records := fmt.Sprintf("%[1]s. 1 A %[2]s\n%[1]s. 1 AAAA %[3]s\n", s.Bravo.Name, s.Bravo.IPv4, s.Bravo.IPv6)
+	if s.dns, err = s.Charlie.DNS(ctx, map[string]string{s.Bravo.Domain(): records}); err != nil {
+		return err
+	}
+	return s.dns.Serve(s.Charlie.IPv4, s.Alpha.Host)
 }
 
 // flows says whether a mail server is reached, now, from each host at the other.

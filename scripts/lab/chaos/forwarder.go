@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postroad/scripts/lab"
+)
+
+// A manner says when the copies of a packet arrive: after so long each.
+type manner func(r *rand.Rand) []time.Duration
+
+func delaying(*rand.Rand) []time.Duration { return []time.Duration{150 * time.Millisecond} }
+
+func doubling(r *rand.Rand) []time.Duration {
+	return []time.Duration{0, time.Duration(r.IntN(20)) * time.Millisecond}[:1+r.IntN(2)]
+}
+
+func shuffling(r *rand.Rand) []time.Duration {
+	return []time.Duration{time.Duration(r.IntN(30)) * time.Millisecond}
+}
+
+// carriedBy is a fault of the wire that nft cannot make: the router drops the
+// tunnels' packets, and we, who have seen them come in, send them on in a manner.
+func carriedBy(m manner) infliction {
+	return func(ctx context.Context, s *stage, _ *host, r *rand.Rand) (func(context.Context) error, error) {
+		f := &forwarder{manner: m, random: rand.New(rand.NewPCG(r.Uint64(), 3)), done: make(chan struct{})}
+		for i, h := range s.hosts {
+			wire, err := s.wire(ctx, h)
+			if err != nil {
+				return nil, err
+			}
+			f.wires[i] = wire
+		}
+		drop := "nft 'table inet chaosway { chain forward { type filter hook forward priority 60; udp dport 51825 drop; }; }'"
+		if err := shell(drop, s.Router)(ctx); err != nil {
+			return nil, err
+		}
+		f.start()
+		return func(ctx context.Context) error {
+			return errors.Join(shell("nft delete table inet chaosway", s.Router)(ctx), f.stop())
+		}, nil
+	}
+}
+
+// A forwarder carries the tunnels' packets between two hosts.
+type forwarder struct {
+	wires  [2]wire
+	manner manner
+	done   chan struct{}
+	group  sync.WaitGroup
+	passed atomic.Int64
+
+	mu     sync.Mutex
+	random *rand.Rand
+	err    error
+}
+
+// A wire is the router's end of one.
+type wire struct {
+	*lab.Tap
+	host net.HardwareAddr // at the other end
+}
+
+func (s *stage) wire(ctx context.Context, h *host) (w wire, err error) {
+	out, err := h.Site.Run(ctx, "cat", "/sys/class/net/"+h.Site.Link.HostInterface+"/address")
+	if err != nil {
+		return w, err
+	}
+	if w.host, err = net.ParseMAC(strings.TrimSpace(out)); err != nil {
+		return w, err
+	}
+	w.Tap, err = s.Router.Tap(h.Site.Link.RouterInterface)
+	return w, err
+}
+
+func (f *forwarder) start() {
+	for i := range f.wires {
+		f.group.Go(func() { f.carry(f.wires[i], f.wires[1-i]) })
+	}
+}
+
+// stop ends it. It is an error if no packet came.
+func (f *forwarder) stop() error {
+	close(f.done)
+	f.group.Wait()
+	err := errors.Join(f.err, f.wires[0].Close(), f.wires[1].Close())
+	if f.passed.Load() == 0 {
+		err = errors.Join(err, errors.New("no packet came to be forwarded"))
+	}
+	return err
+}
+
+func (f *forwarder) carry(from, to wire) {
+	for {
+		select {
+		case <-f.done:
+			return
+		default:
+		}
+		frame, err := from.Next(50 * time.Millisecond)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err != nil {
+			f.fail(err)
+			return
+		}
+		if !bytes.Equal(frame[6:12], from.host) || !sealed(frame) {
+			continue
+		}
+		copy(frame, to.host)
+		copy(frame[6:], to.Hardware)
+		f.passed.Add(1)
+		f.mu.Lock()
+		delays := f.manner(f.random)
+		f.mu.Unlock()
+		for _, d := range delays {
+			f.group.Go(func() {
+				time.Sleep(d) // the manner's, not a wait for something
+				if err := to.Send(frame); err != nil {
+					f.fail(fmt.Errorf("sending on %d bytes: %w", len(frame), err))
+				}
+			})
+		}
+	}
+}
+
+func (f *forwarder) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+// sealed says whether a frame is one of the tunnels' packets, over IPv4 or IPv6
+// without options.
+func sealed(frame []byte) bool {
+	for _, family := range []struct {
+		ethertype   uint16
+		protocol, l int // where the protocol's number is, and how long the header
+	}{{0x0800, 14 + 9, 20}, {0x86dd, 14 + 6, 40}} {
+		if len(frame) >= 14+family.l+8 && binary.BigEndian.Uint16(frame[12:]) == family.ethertype && frame[family.protocol] == 17 {
+			return binary.BigEndian.Uint16(frame[14+family.l+2:]) == lab.TunnelPort
+		}
+	}
+	return false
+}
