@@ -58,6 +58,8 @@ func ParseAddress(s string) (netip.Addr, error) {
 // checkAddress returns why an address is no host's that others reach.
 func checkAddress(a netip.Addr) error {
 	switch {
+	case !a.IsValid():
+		return errors.New("an address is missing")
 	case a.Zone() != "":
 		return fmt.Errorf("%s has a zone: give an address that is valid beyond one link", quote(a.String()))
 	case a.Is4In6():

@@ -63,13 +63,15 @@ func TestSelectorsThatCannotBeSaved(t *testing.T) {
 
 func TestBrokenSelectors(t *testing.T) {
 	for name, text := range map[string]string{
-		"empty":           "",
-		"cut off":         `{"link":"postroad0","ports":[25],"addr`,
-		"no link":         `{"ports":[25],"addresses":["203.0.113.5"]}`,
-		"no ports":        `{"link":"postroad0","addresses":["203.0.113.5"]}`,
-		"port 0":          `{"link":"postroad0","ports":[0],"addresses":["203.0.113.5"]}`,
-		"a loopback peer": `{"link":"postroad0","ports":[25],"addresses":["127.0.0.1"]}`,
-		"a name":          `{"link":"postroad0","ports":[25],"addresses":["mx.partner.example"]}`,
+		"empty":            "",
+		"cut off":          `{"link":"postroad0","ports":[25],"addr`,
+		"no link":          `{"ports":[25],"addresses":["203.0.113.5"]}`,
+		"no ports":         `{"link":"postroad0","addresses":["203.0.113.5"]}`,
+		"port 0":           `{"link":"postroad0","ports":[0],"addresses":["203.0.113.5"]}`,
+		"a loopback peer":  `{"link":"postroad0","ports":[25],"addresses":["127.0.0.1"]}`,
+		"an empty address": `{"link":"postroad0","ports":[25],"addresses":[""]}`,
+		"no address":       `{"link":"postroad0","ports":[25],"addresses":[null]}`,
+		"a name":           `{"link":"postroad0","ports":[25],"addresses":["mx.partner.example"]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "selectors.json")
