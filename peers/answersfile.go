@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 )
 
 // AnswersFile is the name of the file, beside that of the selectors, in which the
@@ -39,13 +40,15 @@ func parseAnswers(data []byte) (Answers, error) {
 		return nil, err
 	}
 	for name, known := range f.Names {
-		if !isHostName(name) || len(known) > MaxHeld {
+		if !isHostName(name) || name != nameKey(name) || len(known) > MaxHeld {
 			return nil, errors.New("this is not what was written there")
 		}
+		seen := map[netip.Addr]bool{}
 		for _, k := range known {
-			if err := checkAddress(k.Addr); err != nil || !k.Addr.IsValid() {
-				return nil, errors.Join(errors.New("an address is none of a mail host"), err)
+			if err := checkAddress(k.Addr); err != nil || seen[k.Addr] {
+				return nil, errors.Join(errors.New("an address is none of a mail host, or there twice"), err)
 			}
+			seen[k.Addr] = true
 		}
 	}
 	return f.Names, nil

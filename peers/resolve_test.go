@@ -187,6 +187,8 @@ func TestAnswersFile(t *testing.T) {
 		"no JSON":       "\x00\x00\x00",
 		"empty":         "",
 		"no name":       `{"names":{"a b":[]}}`,
+		"other case":    `{"names":{"X":[{"address":"203.0.113.5"}]}}`,
+		"twice":         `{"names":{"x":[{"address":"203.0.113.5"},{"address":"203.0.113.5"}]}}`,
 		"no address":    `{"names":{"x":[{"since":"2026-01-01T00:00:00Z"}]}}`,
 		"loopback":      `{"names":{"x":[{"address":"127.0.0.1","since":"2026-01-01T00:00:00Z"}]}}`,
 		"too many":      `{"names":{"x":[` + strings.Repeat(`{"address":"203.0.113.5"},`, MaxHeld) + `{"address":"203.0.113.5"}]}}`,
