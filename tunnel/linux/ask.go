@@ -166,6 +166,19 @@ func attributes(data []byte, each func(kind uint16, value []byte)) bool {
 	return true
 }
 
+// attribute returns the first of a kind, if all make sense. Nil and no error: there
+// is none. The libraries' own crash where the last one is not padded.
+func attribute(data []byte, kind uint16) (found []byte, err error) {
+	if !attributes(data, func(k uint16, value []byte) {
+		if k == kind && found == nil {
+			found = value
+		}
+	}) {
+		return nil, errors.New("the kernel's attributes make no sense")
+	}
+	return found, nil
+}
+
 // number reads a value of four bytes; another is zero.
 func number(value []byte) uint32 {
 	if len(value) != 4 {

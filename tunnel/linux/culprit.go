@@ -22,9 +22,6 @@ import (
 // process's pid if it can be; else the kernel takes one far above (netlink_autobind).
 const maxPID = 1 << 22
 
-// typeMask is NLA_TYPE_MASK, linux/netlink.h: without the flags.
-const typeMask = 0x3fff
-
 // An informer says who made the change that a message tells of. Empty: it is not
 // known, it is we, or nothing of ours changed.
 type informer func(syscall.NetlinkMessage) string
@@ -80,24 +77,16 @@ func nftInformer() informer {
 
 // attr returns the value of an attribute behind a header of the size. Nil: there
 // is none.
-func attr(data []byte, header, kind int) []byte {
+func attr(data []byte, header int, kind uint16) []byte {
 	if len(data) < header {
 		return nil
 	}
-	attrs, err := nl.ParseRouteAttr(data[header:])
-	if err != nil {
-		return nil
-	}
-	for _, a := range attrs {
-		if int(a.Attr.Type)&typeMask == kind {
-			return a.Value
-		}
-	}
-	return nil
+	value, _ := attribute(data[header:], kind)
+	return value
 }
 
 // attr32 is attr for a number; zero: there is none.
-func attr32(data []byte, header, kind int, order binary.ByteOrder) uint32 {
+func attr32(data []byte, header int, kind uint16, order binary.ByteOrder) uint32 {
 	if v := attr(data, header, kind); len(v) == 4 {
 		return order.Uint32(v)
 	}

@@ -121,27 +121,19 @@ func isLoose(index int) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("reading the link's reverse path filter: %w", err)
 	}
-	data := replies[0][msg.Len():]
+	return parseLoose(replies[0])
+}
+
+// parseLoose reads a message of rtnetlink(7) about a link.
+func parseLoose(data []byte) (loose bool, err error) {
+	data = data[min(unix.SizeofIfInfomsg, len(data)):]
 	for _, kind := range []uint16{unix.IFLA_AF_SPEC, unix.AF_INET, unix.IFLA_INET_CONF} {
 		if data, err = attribute(data, kind); err != nil {
-			return false, err
+			return false, fmt.Errorf("reading the link's attributes: %w", err)
 		}
 	}
 	at := 4 * (rpFilter - 1)
 	return len(data) >= at+4 && binary.NativeEndian.Uint32(data[at:]) == looseFilter, nil
-}
-
-func attribute(data []byte, kind uint16) ([]byte, error) {
-	attrs, err := nl.ParseRouteAttr(data)
-	if err != nil {
-		return nil, fmt.Errorf("reading the link's attributes: %w", err)
-	}
-	for _, a := range attrs {
-		if a.Attr.Type&^uint16(unix.NLA_F_NESTED) == kind {
-			return a.Value, nil
-		}
-	}
-	return nil, nil
 }
 
 func setLoose(index int) error {
