@@ -23,8 +23,9 @@ const (
 // libraries take a socket, several system calls and a large buffer for each
 // request, and a dozen allocations for each item.
 type asker struct {
-	fd     int
-	buffer []byte
+	fd      int
+	buffer  []byte
+	receive func() ([]syscall.NetlinkMessage, error) // the messages of one datagram, valid until the next
 }
 
 // newAsker opens one of a protocol of netlink(7). It must be closed.
@@ -33,7 +34,8 @@ func newAsker(protocol int) (*asker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening netlink: %w", err)
 	}
-	a := &asker{fd, make([]byte, nl.RECEIVE_BUFFER_SIZE)}
+	a := &asker{fd: fd, buffer: make([]byte, nl.RECEIVE_BUFFER_SIZE)}
+	a.receive = a.fromKernel
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1), // the kernel filters dumps by table, not we
 		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1),
@@ -73,15 +75,22 @@ func (a *asker) some(requests []*nl.NetlinkRequest, answer func(i int, data []by
 	if err := a.send(send); err != nil {
 		return err
 	}
-	for open := len(requests); open > 0; {
+	return a.answers(len(requests), answer)
+}
+
+// answers waits for the answers to so many requests, one to each.
+func (a *asker) answers(n int, answer func(i int, data []byte, err error)) error {
+	answered := make([]bool, n)
+	for open := n; open > 0; {
 		messages, err := a.receive()
 		if err != nil {
 			return err
 		}
 		for _, m := range messages {
-			if m.Header.Seq >= uint32(len(requests)) {
+			if i := m.Header.Seq; i >= uint32(n) || answered[i] {
 				return errors.New("netlink answers what was not asked")
 			}
+			answered[m.Header.Seq] = true
 			answer(int(m.Header.Seq), m.Data, refusalIn(m))
 			open--
 		}
@@ -96,6 +105,11 @@ func (a *asker) dump(req *nl.NetlinkRequest, each func(data []byte)) error {
 	if err := a.send(req.Serialize()); err != nil {
 		return err
 	}
+	return a.items(each)
+}
+
+// items calls each with those of a dump until its end.
+func (a *asker) items(each func(data []byte)) error {
 	var disturbed error
 	for {
 		messages, err := a.receive()
@@ -122,8 +136,8 @@ func (a *asker) send(data []byte) error {
 	return os.NewSyscallError("sending to netlink", err)
 }
 
-// receive returns the messages of one datagram, valid until the next.
-func (a *asker) receive() ([]syscall.NetlinkMessage, error) {
+// fromKernel is how an asker receives.
+func (a *asker) fromKernel() ([]syscall.NetlinkMessage, error) {
 	for {
 		n, from, err := unix.Recvfrom(a.fd, a.buffer, unix.MSG_TRUNC)
 		sender, ok := from.(*unix.SockaddrNetlink)

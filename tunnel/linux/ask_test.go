@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"os"
 	"syscall"
 	"testing"
 
@@ -33,5 +34,32 @@ func TestAttribute(t *testing.T) {
 	m := syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: unix.RTM_DELRULE}, Data: append(make([]byte, unix.SizeofRtMsg), 5, 0, 15, 0, 1)}
 	if oursOnRoute(m, 0) || attr32(m.Data, unix.SizeofRtMsg, unix.FRA_TABLE, nil) == tunnel.Table {
 		t.Error("a table of one byte is ours")
+	}
+}
+
+// A request that was never answered is not taken for one that was, because another
+// has two answers.
+func TestEachRequestHasItsAnswer(t *testing.T) {
+	answer := func(seq uint32) syscall.NetlinkMessage {
+		return syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: unix.NLMSG_ERROR, Seq: seq}, Data: make([]byte, 4)}
+	}
+	for name, tt := range map[string]struct {
+		come  []syscall.NetlinkMessage
+		fails bool
+	}{
+		"each": {come: []syscall.NetlinkMessage{answer(1), answer(0)}}, "one twice": {come: []syscall.NetlinkMessage{answer(0), answer(0), answer(1)}, fails: true},
+		"one not": {come: []syscall.NetlinkMessage{answer(1)}, fails: true}, "another's": {come: []syscall.NetlinkMessage{answer(2)}, fails: true},
+	} {
+		a := &asker{receive: func() ([]syscall.NetlinkMessage, error) {
+			if len(tt.come) == 0 {
+				return nil, os.ErrDeadlineExceeded
+			}
+			one := tt.come[:1]
+			tt.come = tt.come[1:]
+			return one, nil
+		}}
+		if err := a.answers(2, func(int, []byte, error) {}); (err != nil) != tt.fails {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
