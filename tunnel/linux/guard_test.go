@@ -122,6 +122,21 @@ func TestEveryLostRuleIsNoticed(t *testing.T) {
 	}
 }
 
+// The kernel may list an element twice in one dump. That is no difference between
+// the sets, nor does it hide one.
+func TestElementListedTwice(t *testing.T) {
+	a, b := element{key: [16]byte{203, 0, 113, 5}, size: 4}, element{key: [16]byte{203, 0, 113, 6}, size: 4}
+	for _, tt := range []struct {
+		ins, outs []element
+		agree     bool
+	}{{[]element{a}, []element{a, a}, true}, {[]element{b, a, b}, []element{a, b}, true}, {[]element{a, b}, []element{a, a}, false}} {
+		g := tunnel.Guard{Refused: map[netip.Addr]tunnel.Refused{}}
+		if agree := fillGuard(&g, map[string][]element{setIn4: distinct(tt.ins), setOut4: distinct(tt.outs)}); agree != tt.agree || len(g.Peers) > 2 {
+			t.Errorf("in %v, out %v: %v, %v", tt.ins, tt.outs, agree, g.Peers)
+		}
+	}
+}
+
 // A guard for another link is no guard for this one.
 func TestGuardOfAnotherLinkIsNotSound(t *testing.T) {
 	newNamespace(t)

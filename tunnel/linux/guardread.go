@@ -1,8 +1,11 @@
 package linux
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink/nl"
@@ -26,15 +29,26 @@ func readElements(c *asker, set string) (all []element, err error) {
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: byte(nftables.TableFamilyINet)})
 	req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_TABLE, nl.ZeroTerminated(guardTable.Name)))
 	req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_SET, nl.ZeroTerminated(set)))
-	err = c.dump(req, func(data []byte) {
-		attributes(data[min(nl.SizeofNfgenmsg, len(data)):], func(kind uint16, list []byte) {
-			if kind != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-				return
-			}
+	err = c.dump(req, func(data []byte) { all = appendElements(all, data) })
+	return distinct(all), err
+}
+
+// distinct returns elements in order, each once: of a set that the kernel makes
+// larger meanwhile it lists some again (rhashtable_walk_next).
+func distinct(all []element) []element {
+	slices.SortFunc(all, func(a, b element) int { return cmp.Or(bytes.Compare(a.key[:], b.key[:]), a.size-b.size) })
+	return slices.CompactFunc(all, func(a, b element) bool { return a.key == b.key && a.size == b.size })
+}
+
+// appendElements appends those in a message: the attributes NFTA_SET_ELEM_LIST_ of
+// linux/netfilter/nf_tables.h.
+func appendElements(all []element, data []byte) []element {
+	attributes(data[min(nl.SizeofNfgenmsg, len(data)):], func(kind uint16, list []byte) {
+		if kind == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 			attributes(list, func(_ uint16, item []byte) { all = append(all, parseElement(item)) })
-		})
+		}
 	})
-	return all, err
+	return all
 }
 
 // parseElement reads the attributes NFTA_SET_ELEM_ of linux/netfilter/nf_tables.h.
