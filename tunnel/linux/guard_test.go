@@ -5,11 +5,13 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
@@ -134,6 +136,32 @@ func TestElementListedTwice(t *testing.T) {
 		if agree := fillGuard(&g, map[string][]element{setIn4: distinct(tt.ins), setOut4: distinct(tt.outs)}); agree != tt.agree || len(g.Peers) > 2 {
 			t.Errorf("in %v, out %v: %v, %v", tt.ins, tt.outs, agree, g.Peers)
 		}
+	}
+}
+
+// An expression that the library does not know is not taken for none: here it takes
+// the place of the protocol that the rule is about.
+func TestUnknownExpressionIsNoticed(t *testing.T) {
+	newNamespace(t)
+	g := bigGuard(1)
+	if err := replaceGuard(g); err != nil {
+		t.Fatal(err)
+	}
+	c := &nftables.Conn{}
+	arriving := &nftables.Chain{Table: guardTable, Name: "arriving"}
+	have, err := c.GetRules(guardTable, arriving)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := have[len(have)-1]
+	last.Table, last.Chain = guardTable, arriving
+	last.Exprs = slices.Insert(last.Exprs, 1, expr.Any(&expr.Rt{Register: 1, Key: expr.RtClassid}))
+	c.ReplaceRule(last)
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if seen, err := observeGuard(g.Link); err != nil || seen.Sound {
+		t.Errorf("the guard is taken for sound (%v)", err)
 	}
 }
 

@@ -42,7 +42,8 @@ func observeGuard(link string) (tunnel.Guard, error) {
 func sameChains(c *nftables.Conn, want []chain) bool {
 	have, err := c.ListChainsOfTableFamily(guardTable.Family)
 	have = slices.DeleteFunc(have, func(ch *nftables.Chain) bool { return ch.Table.Name != guardTable.Name })
-	if err != nil || len(have) != len(want) {
+	sizes, sizesErr := ruleSizes()
+	if err != nil || sizesErr != nil || len(have) != len(want) {
 		return false
 	}
 	for _, w := range want {
@@ -51,12 +52,15 @@ func sameChains(c *nftables.Conn, want []chain) bool {
 			return false
 		}
 		rules, err := c.GetRules(guardTable, have[i])
-		if err != nil || !slices.EqualFunc(rules, w.rules, sameRule) {
+		if err != nil || !slices.EqualFunc(rules, w.rules, sameRule) || !slices.EqualFunc(sizes[w.name], w.rules, sameSize) {
 			return false
 		}
 	}
 	return true
 }
+
+// sameSize sees the expressions that the library does not know and leaves out.
+func sameSize(have int, want rule) bool { return have == len(want.exprs) }
 
 func sameHook(have *nftables.Chain, want chain) bool {
 	if want.hook == nil {

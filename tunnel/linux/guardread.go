@@ -80,3 +80,37 @@ func parseCounter(data []byte) (packets uint64) {
 	})
 	return packets
 }
+
+// ruleSizes lists how many expressions the rules of the guard have, in their order,
+// by chain.
+func ruleSizes() (map[string][]int, error) {
+	c, err := newAsker(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	return retry(func() (map[string][]int, error) {
+		all := map[string][]int{}
+		req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETRULE, 0)
+		req.AddData(&nl.Nfgenmsg{NfgenFamily: byte(nftables.TableFamilyINet)})
+		req.AddData(nl.NewRtAttr(unix.NFTA_RULE_TABLE, nl.ZeroTerminated(guardTable.Name)))
+		err := c.dump(req, func(data []byte) {
+			chain, n := ruleSize(data)
+			all[chain] = append(all[chain], n)
+		})
+		return all, err
+	})
+}
+
+// ruleSize reads the attributes NFTA_RULE_ of linux/netfilter/nf_tables.h.
+func ruleSize(data []byte) (chain string, expressions int) {
+	attributes(data[min(nl.SizeofNfgenmsg, len(data)):], func(kind uint16, value []byte) {
+		switch kind {
+		case unix.NFTA_RULE_CHAIN:
+			chain = text(value)
+		case unix.NFTA_RULE_EXPRESSIONS:
+			attributes(value, func(uint16, []byte) { expressions++ })
+		}
+	})
+	return chain, expressions
+}
