@@ -119,12 +119,11 @@ func (v prover) session(ctx context.Context, to netip.AddrPort, p *doctor.Proof)
 
 func (v prover) talk(c net.Conn, p *doctor.Proof) (err error) {
 	r := bufio.NewReader(io.LimitReader(c, maxSaid))
-	if p.Greeting, err = say(c, r, ""); err != nil || !strings.HasPrefix(p.Greeting, "220") {
-		return errors.Join(err, unlike(p.Greeting, "220"))
+	if p.Greeting, err = expect(c, r, "", "220"); err != nil {
+		return err
 	}
-	reply, err := say(c, r, "EHLO "+v.name)
-	if err != nil || !strings.HasPrefix(reply, "250") {
-		return errors.Join(err, unlike(reply, "250"))
+	if _, err := expect(c, r, "EHLO "+v.name, "250"); err != nil {
+		return err
 	}
 	// RFC 5321, section 4.1.1.9, lets NOOP have an argument. Whatever is answered to one
 	// that is too long shows that it has come.
@@ -137,11 +136,13 @@ func (v prover) talk(c net.Conn, p *doctor.Proof) (err error) {
 	return nil
 }
 
-func unlike(got, want string) error {
-	if got == "" || strings.HasPrefix(got, want) {
-		return nil
+// expect is say where only a reply that begins so will do.
+func expect(c net.Conn, r *bufio.Reader, words, want string) (string, error) {
+	reply, err := say(c, r, words)
+	if err == nil && !strings.HasPrefix(reply, want) {
+		err = fmt.Errorf("it says %q", reply)
 	}
-	return fmt.Errorf("it says %q", got)
+	return reply, err
 }
 
 // say sends a line, if there is one, and returns the last line of the reply.

@@ -55,6 +55,7 @@ func TestTalkWithOthersThanMailServers(t *testing.T) {
 		"another protocol": func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-OpenSSH\r\n") },
 		"refuses":          func(c net.Conn) { _, _ = io.WriteString(c, "554 no\r\n") },
 		"hangs up":         func(net.Conn) {},
+		"an empty line":    func(c net.Conn) { _, _ = io.WriteString(c, "\r\n") },
 		"refuses EHLO": func(c net.Conn) {
 			_, _ = io.WriteString(c, "220 hello\r\n")
 			_, _ = bufio.NewReader(c).ReadString('\n')
