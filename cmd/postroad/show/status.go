@@ -119,5 +119,5 @@ func Endpoint(p tunnel.PeerStatus) string {
 	if !p.Endpoint.IsValid() {
 		return "-"
 	}
-	return p.Endpoint.String()
+	return Clean(p.Endpoint.String()) // which may have a zone
 }

@@ -88,6 +88,17 @@ func TestStatusOfNames(t *testing.T) {
 	}
 }
 
+// The zone of an address may be any text.
+func TestEndpointSteersNoTerminal(t *testing.T) {
+	s := example()
+	s.Peers = s.Peers[:1]
+	s.Peers[0].Endpoint = netip.AddrPortFrom(netip.MustParseAddr("fe80::1%\x1b[2J"), 1)
+	var all, one strings.Builder
+	if err := errors.Join(Status(&all, s, now, Screen{Width: 40}), Peer(&one, s, now, Screen{})); err != nil || strings.Contains(all.String()+one.String(), "\x1b") {
+		t.Errorf("%v: it says\n%q\n%q", err, all.String(), one.String())
+	}
+}
+
 // However narrow, no line is too wide; every peer is named and every state told;
 // colours change nothing but colours.
 func TestStatusFits(t *testing.T) {
