@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -26,11 +27,9 @@ func (w *wiretap) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	closed := w.closed
 	return []conn.ReceiveFunc{func([][]byte, []int, []conn.Endpoint) (int, error) {
 		<-closed
-		return 0, fmt.Errorf("closed: %w", errClosed)
+		return 0, net.ErrClosed // any other error the device would wait for to pass
 	}}, port, nil
 }
-
-var errClosed = fmt.Errorf("the bind is closed")
 
 func (w *wiretap) Close() error {
 	if w.closed != nil {
