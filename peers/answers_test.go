@@ -136,3 +136,91 @@ func TestLearnChurn(t *testing.T) {
 		}
 	}
 }
+
+// Whatever DNS says, and whatever was known: what is believed can be a peer's,
+// nothing that is known is given up before its time, and no more is taken than
+// there is room for.
+func FuzzLearn(f *testing.F) {
+	f.Add([]byte{0, 203, 0, 113, 5, 1, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5}, []byte{0, 203, 0, 113, 6, 0, 127, 0, 0, 1, 0, 10, 0, 0, 1}, uint8(0))
+	f.Add([]byte{2, 203, 0, 113, 5}, []byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 203, 0, 113, 5, 0, 192, 0, 2, 10}, uint8(7))
+	f.Add([]byte{}, slices.Concat(slices.Repeat([]byte{0, 203, 0, 113, 5, 0, 203, 0, 113, 6}, 3), []byte{1, 0xfe, 0x80}), uint8(1))
+	f.Fuzz(func(t *testing.T, before, said []byte, how uint8) {
+		had := heldIn(before)
+		kept := slices.Clone(had)
+		found := Found{Addrs: addrsIn(said), TTL: time.Minute}
+		if how&1 != 0 {
+			found.NoIPv4 = errors.New("SERVFAIL")
+		}
+		if how&2 != 0 {
+			found.NoIPv6 = errors.New("SERVFAIL")
+		}
+		trust := Trust{Private: how&4 != 0, Own: addrs("192.0.2.10")}
+		got, remarks := Learn("mx.b.example", had, found, 2*time.Hour, trust, now)
+		if !slices.Equal(had, kept) {
+			t.Error("it changes what it is given")
+		}
+		checkLearnt(t, had, got, found, trust)
+		for _, r := range remarks {
+			if len(r.Words) > 400 || !strings.Contains(r.Words, "mx.b.example") {
+				t.Errorf("it says %s", r.Words)
+			}
+		}
+		if again, _ := Learn("mx.b.example", got, found, 2*time.Hour, trust, now); !slices.Equal(again, got) {
+			t.Errorf("it changes its mind from %v to %v", known(got), known(again))
+		}
+	})
+}
+
+func checkLearnt(t *testing.T, had, got []Known, f Found, trust Trust) {
+	t.Helper()
+	current := 0
+	for i, k := range got {
+		if i > 0 && !got[i-1].Addr.Less(k.Addr) && len(had) < len(got) {
+			t.Errorf("%v are not in order", known(got))
+		}
+		was := slices.ContainsFunc(had, func(h Known) bool { return h.Addr == k.Addr })
+		if !was && trust.refuses(k.Addr) != "" {
+			t.Errorf("%s is believed", k.Addr)
+		}
+		if !was {
+			current++
+		}
+	}
+	for _, h := range had { // none has left for so long that it would go
+		if !slices.ContainsFunc(got, func(k Known) bool { return k.Addr == h.Addr && k.Since.Equal(h.Since) }) {
+			t.Errorf("%s is no longer known", h.Addr)
+		}
+	}
+	if current > MaxCurrent || len(got) > max(MaxHeld, len(had)) {
+		t.Errorf("it takes %d of %d addresses", current, len(f.Addrs))
+	}
+}
+
+// addrsIn makes addresses of bytes: each begins with its kind.
+func addrsIn(b []byte) (all []netip.Addr) {
+	for len(b) > 4 {
+		size := 4 + 12*int(b[0]&1)
+		if len(b) <= size {
+			return all
+		}
+		a, _ := netip.AddrFromSlice(b[1 : 1+size])
+		all = append(all, a)
+		b = b[1+size:]
+	}
+	return all
+}
+
+// heldIn makes what is known of bytes: different addresses that can be a peer's,
+// some of which left an hour ago.
+func heldIn(b []byte) (all []Known) {
+	for i, a := range distinct(addrsIn(b)) {
+		if (Trust{Private: true}).refuses(a) == "" && len(all) < MaxHeld {
+			k := Known{Addr: a, Since: now.Add(-48 * time.Hour)}
+			if i%3 == 2 {
+				k.Left = now.Add(-time.Hour)
+			}
+			all = append(all, k)
+		}
+	}
+	return all
+}

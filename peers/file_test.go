@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -193,4 +195,78 @@ func TestHostname(t *testing.T) {
 	if name, err := hostname(); err != nil || name == "" {
 		t.Errorf("got %q, %v", name, err)
 	}
+}
+
+// Whatever is in a key file, it is a key or an error that names the file and
+// quotes none of it.
+func FuzzReadKeyFile(f *testing.F) {
+	for _, text := range []string{
+		privateText + "\n", " " + privateText, "", "\n", privateText[:40], privateText + privateText, "-----BEGIN PRIVATE KEY-----\n" + privateText, strings.Repeat("A", 5000),
+		"\xef\xbb\xbf" + privateText, strings.ToLower(privateText), "PrivateKey = " + privateText, privateText[:20] + "\n" + privateText[20:],
+	} {
+		f.Add([]byte(text))
+	}
+	path := filepath.Join(f.TempDir(), "private.key")
+	env := Env{Hostname: testEnv.Hostname, ReadKey: ReadKeyFile}
+	peersFile := []byte("[host]\nprivate_key_file = " + strconv.Quote(path) + "\n")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Decode("f", peersFile, env)
+		want, keyErr := ParsePrivateKey(string(data))
+		switch {
+		case err == nil && (keyErr != nil || c.Host.PrivateKey != want):
+			t.Errorf("%q is taken for a key", data)
+		case err != nil && keyErr == nil && len(data) <= maxKeyFile:
+			t.Errorf("%q is not taken: %v", data, err)
+		case err != nil:
+			checkProblems(t, peersFile, err)
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("%v does not name the file", err)
+			}
+			quotesNone(t, err.Error(), data)
+		}
+	})
+}
+
+// quotesNone fails if words have more of a secret in them than could be chance.
+func quotesNone(t *testing.T, words string, secret []byte) {
+	t.Helper()
+	for i := range len(secret) - maxDigits {
+		if part := string(secret[i : i+maxDigits+1]); strings.Contains(words, part) && holdsKey(part) {
+			t.Errorf("%q is in %q", part, words)
+		}
+	}
+}
+
+// Whatever else is wrong with a file, the names in it are those that it has if it
+// is right.
+func FuzzNamesIn(f *testing.F) {
+	for _, text := range []string{Reference, uncommented(), string(manyPeers(3)), "", "peer = 1", "[[peer]]\nname = 1\n[[peer]]\nname = \"b\"\nx = \n", "peer = [{name = \"a\"}, {}]", "[peer]\nname = \"a\"\n"} {
+		f.Add([]byte(text))
+	}
+	path := filepath.Join(f.TempDir(), "postroad.toml")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		names := NamesIn(path)
+		for _, name := range names {
+			if !isHostName(name) {
+				t.Errorf("%q is a name", name)
+			}
+		}
+		c, err := Decode(path, data, testEnv)
+		if err != nil {
+			return
+		}
+		var want []string
+		for _, p := range c.Peers {
+			want = append(want, p.Name)
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("the names are %q, want %q", names, want)
+		}
+	})
 }

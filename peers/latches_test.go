@@ -1,9 +1,11 @@
 package peers
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,14 +89,39 @@ func TestLatchesKnowAPeerByNameOrKey(t *testing.T) {
 	}
 }
 
+// Whatever is in the file: what is taken from it comes back when it is written
+// again, and holds the peers that it names, and no others.
 func FuzzParseLatches(f *testing.F) {
-	f.Add([]byte(`{"answered":[{"name":"mx.a.example","public_key":"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="}]}`))
+	const a = `{"name":"mx.a.example","public_key":"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="}`
+	for _, text := range []string{
+		`{"answered":[` + a + `]}`, `{"answered":[` + a + `,` + a + `]}`, `{"answered":[]}`, `{"answered":null}`, "null", "{}", "", `{"answered":[` + a,
+		`{"answered":[{"name":"MX.a.example","public_key":null}]}`, `{"answered":[{"name":"a\u0000b","public_key":"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="}]}`,
+	} {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		l, err := parseLatches(data)
-		for _, x := range l {
-			if err != nil || x.Name == "" || x.PublicKey == (PublicKey{}) {
-				t.Errorf("%+v, %v was taken from %q", x, err, data)
+		if err != nil {
+			if l != nil {
+				t.Errorf("%+v is taken beside %v", l, err)
 			}
+			return
+		}
+		for _, x := range l {
+			if checkHostName(x.Name) != nil || x.PublicKey == (PublicKey{}) {
+				t.Errorf("%+v was taken from %q", x, data)
+			}
+			c := &Config{Peers: []Peer{{Name: x.Name, PublicKey: PublicKey{1}}, {Name: "other.example", PublicKey: x.PublicKey}, {Name: "z", PublicKey: PublicKey{2}}}}
+			if held := l.Of(c); !held[PublicKey{1}] || !held[x.PublicKey] {
+				t.Errorf("%+v is not held", x)
+			}
+		}
+		text, err := json.Marshal(latchFile{l})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := parseLatches(text); err != nil || !slices.Equal(again, l) {
+			t.Errorf("%+v comes back as %+v, %v", l, again, err)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"os"
@@ -86,9 +87,16 @@ func TestBrokenSelectors(t *testing.T) {
 	}
 }
 
+// Whatever is in the file: what is taken from it is what a peers file may say, and
+// comes back when it is written again.
 func FuzzParseSelectors(f *testing.F) {
-	f.Add([]byte(`{"link":"postroad0","ports":[25,587],"addresses":["203.0.113.5","2001:db8:b::5"]}`))
-	f.Add([]byte(`{"link":"a/b","ports":[70000],"addresses":[null]}`))
+	for _, text := range []string{
+		`{"link":"postroad0","ports":[25,587],"addresses":["203.0.113.5","2001:db8:b::5"]}`, `{"link":"a/b","ports":[70000],"addresses":[null]}`,
+		`{"link":"postroad0","ports":[25],"addresses":[""]}`, `{"link":"postroad0","ports":[25],"addresses":null}`, "null", "{}", "",
+		`{"link":"postroad0","ports":[25],"addresses":["fe80::1%eth0"]}`, `{"LINK":"postroad0","Ports":[25,25],"addresses":["203.0.113.5"],"addresses":["::ffff:203.0.113.5"]}`,
+	} {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := parseSelectors(data)
 		if err != nil {
@@ -101,6 +109,13 @@ func FuzzParseSelectors(f *testing.F) {
 		}
 		if len(s.Ports) == 0 || checkLink(s.Link) != nil {
 			t.Errorf("%+v was taken from %q", s, data)
+		}
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := parseSelectors(text); err != nil || !again.Equal(s) {
+			t.Errorf("%+v comes back as %+v, %v", s, again, err)
 		}
 	})
 }
