@@ -399,24 +399,55 @@ func TestMX(t *testing.T) {
 	}
 }
 
-// Whatever a message says, reading it ends, and what it gives is the name's.
-func FuzzRead(f *testing.F) {
-	for _, records := range [][]string{{v4, v6}, {"mx.b.example. 60 IN CNAME c.example.", "c.example. 60 IN CNAME mx.b.example."}} {
-		m := new(dns.Msg)
-		m.SetQuestion("mx.b.example.", dns.TypeA)
-		for _, text := range records {
-			r, err := dns.NewRR(text)
-			if err != nil {
-				f.Fatal(err)
-			}
-			m.Answer = append(m.Answer, r)
-		}
-		data, err := m.Pack()
+// packed is an answer to a question for mx.b.example's addresses, or with other
+// records.
+func packed(f *testing.F, change func(m *dns.Msg), records ...string) []byte {
+	f.Helper()
+	m := new(dns.Msg)
+	m.SetQuestion("mx.b.example.", dns.TypeA)
+	m.Response, m.RecursionAvailable = true, true
+	for _, text := range records {
+		r, err := dns.NewRR(text)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(data)
+		if r.Header().Rrtype == dns.TypeSOA {
+			m.Ns = append(m.Ns, r)
+		} else {
+			m.Answer = append(m.Answer, r)
+		}
 	}
+	change(m)
+	data, err := m.Pack()
+	if err != nil {
+		f.Fatal(err)
+	}
+	return data
+}
+
+// messages adds answers as servers give them.
+func messages(f *testing.F) {
+	f.Helper()
+	same := func(*dns.Msg) {}
+	for _, records := range [][]string{
+		{v4, v6}, {"mx.b.example. 60 IN CNAME c.example.", "c.example. 60 IN CNAME mx.b.example."}, {"mx.b.example. 60 IN CNAME c.example.", "c.example. 4294967295 IN A 203.0.113.9"},
+		{"mx.b.example. 300 IN MX 20 MX2.b.example.", "mx.b.example. 300 IN MX 10 mx.b.example.", "mx.b.example. 0 IN MX 0 ."}, {"b.example. 300 IN SOA a. b. 1 2 3 4 5"},
+		{"mx.b.example. 300 CH A 203.0.113.5", "other.example. 300 IN A 203.0.113.6"}, {}, {"mx.b.example. 300 IN AAAA ::ffff:203.0.113.5"},
+	} {
+		f.Add(packed(f, same, records...))
+	}
+	f.Add(packed(f, func(m *dns.Msg) { m.Rcode = dns.RcodeNameError }, "b.example. 300 IN SOA a. b. 1 2 3 4 5"))
+	f.Add(packed(f, func(m *dns.Msg) { m.Rcode = dns.RcodeServerFailure }))
+	f.Add(packed(f, func(m *dns.Msg) { m.Rcode = dns.RcodeFormatError }))
+	f.Add(packed(f, func(m *dns.Msg) { m.Truncated = true }, v4))
+	f.Add(packed(f, func(m *dns.Msg) { m.Response = false }, v4))
+	f.Add(packed(f, func(m *dns.Msg) { m.Question[0].Name = "MX.b.EXAMPLE." }, v4))
+	f.Add(packed(f, func(m *dns.Msg) { m.SetEdns0(udpSize, true) }, v4))
+}
+
+// Whatever a message says, reading it ends, and what it gives is the name's.
+func FuzzRead(f *testing.F) {
+	messages(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := new(dns.Msg)
 		if m.Unpack(data) != nil {
@@ -424,9 +455,98 @@ func FuzzRead(f *testing.F) {
 		}
 		for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeMX} {
 			a := read(m, "mx.b.example", kind)
-			if a.ttl < minTTL || a.ttl > maxTTL || len(a.addrs) > len(m.Answer) || len(a.mx) > maxMX {
+			if a.ttl < minTTL || a.ttl > maxTTL || len(a.addrs) > len(m.Answer) || len(a.mx) > maxMX || kind == dns.TypeMX && a.addrs != nil || kind != dns.TypeMX && a.mx != nil {
 				t.Errorf("%s: %+v", dns.TypeToString[kind], a)
+			}
+			for _, addr := range a.addrs {
+				if !said(m, kind, addr) {
+					t.Errorf("%s: %s is not in %s", dns.TypeToString[kind], addr, m)
+				}
+			}
+			if !slices.IsSortedFunc(a.mx, func(x, y MX) int { return int(x.Preference) - int(y.Preference) }) {
+				t.Errorf("the preferred ones are not first: %v", a.mx)
 			}
 		}
 	})
+}
+
+// said says whether an answer has a record of the kind with an address.
+func said(m *dns.Msg, kind uint16, addr netip.Addr) bool {
+	return slices.ContainsFunc(m.Answer, func(r dns.RR) bool {
+		got := netip.Addr{}
+		switch r := r.(type) {
+		case *dns.A:
+			got, _ = netip.AddrFromSlice(r.A)
+		case *dns.AAAA:
+			got, _ = netip.AddrFromSlice(r.AAAA)
+		}
+		return r.Header().Rrtype == kind && got.Unmap() == addr
+	})
+}
+
+// Whatever comes before the answer, or in its place: what is no answer to the
+// question counts for nothing, and what is one is what it says.
+func FuzzAsk(f *testing.F) {
+	messages(f)
+	server, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { server.Close() })
+	var stray atomic.Pointer[[]byte]
+	go answerBehind(server, &stray)
+	c := &Client{Patience: 5 * time.Second}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > readSize {
+			return
+		}
+		stray.Store(&data)
+		got := c.ask(t.Context(), []string{server.LocalAddr().String()}, "mx.b.example", dns.TypeA)
+		want := answer{addrs: []netip.Addr{netip.MustParseAddr("203.0.113.5")}}
+		if m := asAnswer(data); m != nil {
+			if want = read(m, "mx.b.example", dns.TypeA); want.err != nil || m.Truncated {
+				return // it is asked again
+			}
+		}
+		if got.err != nil || !slices.Equal(got.addrs, want.addrs) {
+			t.Errorf("it takes %v (%v), want %v", got.addrs, got.err, want.addrs)
+		}
+	})
+}
+
+// asAnswer reads what is an answer to a question for the addresses, but for its
+// number; nil: it is none, or has a signature, which we did not ask for.
+func asAnswer(data []byte) *dns.Msg {
+	m, q := new(dns.Msg), new(dns.Msg)
+	if len(data) < 12 || m.Unpack(data) != nil || m.IsTsig() != nil {
+		return nil
+	}
+	q.SetQuestion("mx.b.example.", dns.TypeA)
+	if q.Id = m.Id; !answers(m, q) {
+		return nil
+	}
+	return m
+}
+
+// answerBehind answers every question truly, behind a datagram that is told, with
+// the question's number.
+func answerBehind(server *net.UDPConn, stray *atomic.Pointer[[]byte]) {
+	for b := make([]byte, readSize); ; {
+		n, from, err := server.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return
+		}
+		q, a := new(dns.Msg), new(dns.Msg)
+		if q.Unpack(b[:n]) != nil {
+			continue
+		}
+		first := slices.Clone(*stray.Load())
+		copy(first, b[:min(2, len(first))])
+		_, _ = server.WriteToUDPAddrPort(first, from)
+		a.SetReply(q)
+		a.Answer = append(a.Answer, &dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: net.IPv4(203, 0, 113, 5)})
+		if data, err := a.Pack(); err == nil {
+			_, _ = server.WriteToUDPAddrPort(data, from)
+		}
+	}
 }
