@@ -9,11 +9,12 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-func newServer(t *testing.T) *Server {
+func newServer(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{Handler: Handler(New("1.2.3", &fake{report: wellReport()})), Log: slog.New(slog.DiscardHandler)}
 	t.Cleanup(s.Close)
@@ -21,7 +22,7 @@ func newServer(t *testing.T) *Server {
 }
 
 // free returns an address that nobody has.
-func free(t *testing.T) netip.AddrPort {
+func free(t testing.TB) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,7 +33,7 @@ func free(t *testing.T) netip.AddrPort {
 }
 
 // request returns the status and body of an answer; 0: nobody listens.
-func request(t *testing.T, method string, at netip.AddrPort, path string) (int, string) {
+func request(t testing.TB, method string, at netip.AddrPort, path string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+at.String()+path, nil)
 	if err != nil {
@@ -136,4 +137,48 @@ func TestServerTriesAgain(t *testing.T) {
 	if code, _ := request(t, "GET", at, "/metrics"); code != 200 {
 		t.Errorf("does not answer again: %d", code)
 	}
+}
+
+// Whatever is sent to the port: it ends, brings nothing but metrics, and the next
+// scrape gets its own.
+func FuzzServer(f *testing.F) {
+	const end = " HTTP/1.1\r\nHost: x\r\n"
+	for _, text := range []string{
+		"GET /metrics" + end + "Connection: close\r\n\r\n", "HEAD /metrics" + end + "\r\n", "GET /metrics HTTP/1.0\r\n\r\n", "GET /status" + end + "\r\n",
+		"POST /down" + end + "Content-Length: 3\r\n\r\nabc", "GET /metrics" + end + "Accept: application/openmetrics-text; version=1.0.0\r\nAccept-Encoding: gzip\r\n\r\n",
+		"GET /%6detrics" + end + "\r\n", "GET /metrics?name[]=x" + end + "\r\n", "GET //metrics" + end + "\r\n", "GET /" + strings.Repeat("a", 9000) + end + "\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x00\xa5\x01", "", "GET /metrics" + end + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", "GET / HTTP/1.1\nHost: x\n\n",
+	} {
+		f.Add([]byte(text))
+	}
+	s, at := newServer(f), free(f)
+	if err := s.Expose(at); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, said []byte) {
+		c, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := errors.Join(c.SetDeadline(time.Now().Add(8*time.Second)), c.SetLinger(0)); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, _ = c.Write(said)
+			_ = c.CloseWrite()
+		}()
+		got, err := io.ReadAll(c)
+		if err != nil && !errors.Is(err, unix.ECONNRESET) {
+			t.Fatalf("it goes on: %v", err)
+		}
+		for part := range strings.SplitSeq(string(got), "HTTP/1.") {
+			if len(part) > 1 && strings.HasPrefix(part[1:], " 200 ") && !strings.Contains(part, "text/plain; version=") && !strings.Contains(part, "openmetrics-text") {
+				t.Errorf("%q is answered with %.200q", said, part)
+			}
+		}
+		if code, body := request(t, "GET", at, "/metrics"); code != 200 || !strings.Contains(body, "postroad_up 1") {
+			t.Errorf("the next scrape gets %d %.100s", code, body)
+		}
+	})
 }
