@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -26,7 +27,11 @@ func sockets(table string) (all []socket) {
 		return nil
 	}
 	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	return parseSockets(f)
+}
+
+func parseSockets(r io.Reader) (all []socket) {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
 		if len(fields) < 10 {
 			continue
