@@ -119,7 +119,7 @@ func (w *wire) makeBad() {
 }
 
 // listenLoopback opens a port on the loopback, and passes on what comes there.
-func listenLoopback(t *testing.T, to func(b []byte)) *net.UDPConn {
+func listenLoopback(t testing.TB, to func(b []byte)) *net.UDPConn {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -145,7 +145,7 @@ type host struct {
 	port uint16
 }
 
-func newHost(t *testing.T, own *ecdh.PrivateKey, peer *ecdh.PublicKey) *host {
+func newHost(t testing.TB, own *ecdh.PrivateKey, peer *ecdh.PublicKey) *host {
 	t.Helper()
 	b := newBind(nil)
 	_, port, err := b.Open(0) // one that is free
@@ -165,7 +165,7 @@ func newHost(t *testing.T, own *ecdh.PrivateKey, peer *ecdh.PublicKey) *host {
 	return h
 }
 
-func (h *host) set(t *testing.T, config string) {
+func (h *host) set(t testing.TB, config string) {
 	t.Helper()
 	if err := h.dev.IpcSet(config); err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ type flow struct {
 }
 
 // carry sends packets, and checks what arrives: most of them.
-func (f *flow) carry(t *testing.T, n int) {
+func (f *flow) carry(t testing.TB, n int) {
 	t.Helper()
 	want := f.arrived
 	for i := range n {
@@ -239,7 +239,7 @@ func (f *flow) carry(t *testing.T, n int) {
 const burst = 32
 
 // take waits until so many packets have arrived.
-func (f *flow) take(t *testing.T, want int) {
+func (f *flow) take(t testing.TB, want int) {
 	t.Helper()
 	for f.arrived < want {
 		select {

@@ -52,7 +52,7 @@ func (*wiretap) ParseEndpoint(s string) (conn.Endpoint, error) {
 }
 
 // initiation has a real WireGuard call, and returns what it says.
-func initiation(t *testing.T, from *ecdh.PrivateKey, to *ecdh.PublicKey) []byte {
+func initiation(t testing.TB, from *ecdh.PrivateKey, to *ecdh.PublicKey) []byte {
 	t.Helper()
 	tap := &wiretap{sent: make(chan []byte, 10)}
 	d := device.NewDevice(tuntest.NewChannelTUN().TUN(), tap, device.NewLogger(device.LogLevelSilent, ""))
@@ -74,7 +74,7 @@ func initiation(t *testing.T, from *ecdh.PrivateKey, to *ecdh.PublicKey) []byte 
 	}
 }
 
-func newKey(t *testing.T) *ecdh.PrivateKey {
+func newKey(t testing.TB) *ecdh.PrivateKey {
 	t.Helper()
 	k, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
