@@ -1,14 +1,17 @@
 package show
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -149,6 +152,61 @@ func TestLargest(t *testing.T) {
 	} {
 		if got := Largest(p, now); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// Whatever answers at the daemon's socket: what is shown of it steers no terminal
+// and names every peer.
+func FuzzStatus(f *testing.F) {
+	whole, err := json.Marshal(example())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole, uint8(80), false)
+	f.Add(whole, uint8(20), true)
+	for _, text := range []string{
+		"{}", "null", `{"peers":[{}],"domains":[{}]}`, `{"host":"\u001b[31m\r\n","link":"\u202e","file":{"errors":["\u0007"]},"peers":[{"name":"\u001b]0;x\u0007"}]}`,
+		`{"peers":[{"name":"a","endpoint":"[fe80::1%\u001b[2J]:1","addresses":["fe80::1%\u001b[2J"],"state":"\u001b[2J","policy":"\u009b1m"}]}`,
+		`{"peers":[{"clear_seconds":1e300,"since":"0000-01-01T00:00:00Z","last_handshake":"9999-12-31T23:59:59Z","sent_bytes":18446744073709551615,"mtu":-1}]}`,
+		`{"domains":[{"domain":"a","unprotected_mx":[{"host":"\u001b[A","addresses":["::1%\u001bc"]}],"not_looked_at":"\u001bc","error":"\u001bc"}],"problem":"a\nb\u001bc"}`,
+	} {
+		f.Add([]byte(text), uint8(0), true)
+		f.Add([]byte(text), uint8(60), false)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, width uint8, ascii bool) {
+		s := &tunnel.Status{}
+		if json.Unmarshal(data, s) != nil {
+			return
+		}
+		screen := Screen{Width: int(width), ASCII: ascii}
+		checkShown(t, s, screen, Status)
+		for _, p := range s.Peers {
+			one := *s
+			one.Peers = []tunnel.PeerStatus{p}
+			checkShown(t, &one, screen, Peer)
+		}
+	})
+}
+
+func checkShown(t *testing.T, s *tunnel.Status, screen Screen, show func(io.Writer, *tunnel.Status, time.Time, Screen) error) {
+	t.Helper()
+	var plain, coloured strings.Builder
+	err := show(&plain, s, now, screen)
+	screen.Colour = true
+	if err := errors.Join(err, show(&coloured, s, now, screen)); err != nil {
+		t.Fatal(err)
+	}
+	got := plain.String()
+	if i := strings.IndexFunc(got, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 {
+		t.Errorf("%q is shown of %+v", got[i:min(len(got), i+20)], s)
+	}
+	if ansi.Strip(coloured.String()) != got {
+		t.Errorf("colours change\n%s\nto\n%s", got, coloured.String())
+	}
+	for _, p := range s.Peers {
+		if name := Clean(p.Name); screen.Width == 0 && !strings.Contains(got, name) {
+			t.Errorf("%q is not named:\n%s", name, got)
 		}
 	}
 }
