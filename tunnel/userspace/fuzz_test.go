@@ -170,7 +170,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte{4, 0, 2, 0, 0, 0, 0, 0, 10, 1, 0, 3})
 	f.Add([]byte{255, 255, 1, 0})
 	f.Add(bytes.Repeat([]byte{0, 9, 0, 0}, 8))
-	r := newReceiver(nil, nil)
+	r := newReceiver(nil, nil, newAdmission())
 	for i := range r.data {
 		r.data[i] = byte(i >> 3)
 	}
