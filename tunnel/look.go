@@ -21,6 +21,10 @@ func (l *Loop) look(ctx context.Context) (have, want State, err error) {
 func (l *Loop) observe(ctx context.Context) (State, Facts, error) {
 	q := Query{Link: l.config.Host.Link, Remotes: Remotes(l.resolved, l.endpoints)}
 	have, facts, err := l.System.Observe(ctx, q)
+	l.clock.look(time.Now().Round(0), time.Since(l.began))
+	for i, p := range have.Device.Peers {
+		have.Device.Peers[i].LastHandshake = l.clock.correct(p.LastHandshake)
+	}
 	if err == nil && l.ownIs(facts.Local) {
 		l.attribute()
 	}

@@ -140,6 +140,8 @@ type Loop struct {
 	tracker     tracker
 	drift       drift
 	culprits    *culprits
+	clock       clock
+	began       time.Time
 	calls       chan func(context.Context)
 	pokes       chan struct{}
 	stopped     chan struct{} // closed when Run ends
@@ -149,6 +151,7 @@ type Loop struct {
 func New(l Loop, c *peers.Config) *Loop {
 	l.calls, l.pokes, l.stopped = make(chan func(context.Context)), make(chan struct{}, 1), make(chan struct{})
 	l.tracker.log, l.counters, l.culprits = l.Log, newCounters(), &culprits{}
+	l.began = time.Now()
 	l.policies = policies{log: l.Log, store: l.Latches}
 	l.names = newNames(&l)
 	l.domains, l.domainLog.log = newDomains(l.Delivery, l.Poke), l.Log

@@ -39,12 +39,19 @@ func TestKernelClockIsSet(t *testing.T) {
 	for _, off := range []time.Duration{time.Hour, -time.Hour, 0} {
 		t.Run(fmt.Sprint(off), func(t *testing.T) {
 			set(off)
+			for _, p := range []*lab.Postroad{r.alpha, r.bravo} {
+				_, err := p.Command(ctx, "reload") // it looks
+				must(t, err)
+			}
+			must(t, r.alpha.WaitState(ctx, r.Bravo.Name, "protected"))
+			must(t, r.bravo.WaitState(ctx, r.Alpha.Name, "protected"))
 			bothWays()
 			must(t, r.alpha.Kill())
 			run(ctx, t, r.Alpha.Host, "ip", "link", "delete", "postroad0") // with its sessions
 			must(t, r.alpha.Start(ctx))
+			bothWays() // bravo speaks first
 			must(t, r.bravo.WaitState(ctx, r.Alpha.Name, "protected"))
-			bothWays()
+			must(t, r.alpha.WaitState(ctx, r.Bravo.Name, "protected"))
 			for _, p := range []*lab.Postroad{r.alpha, r.bravo} {
 				s, err := p.Status(ctx)
 				must(t, err)
