@@ -223,9 +223,10 @@ func remap(further byte) infliction {
 	}
 }
 
-// crowd opens 100 connections to the peer's mail server, and keeps them until it is killed.
+// crowd opens 100 connections to the peer's mail server, waits until each was
+// greeted, and keeps them until it is killed.
 func (h *host) crowd(ctx context.Context) (*lab.Proc, error) {
-	words := fmt.Sprintf("for i in $(seq 100); do exec {f}<>/dev/tcp/%s/25; done; echo open; exec sleep 1000", h.peer.Site.Addr(h.v6))
+	words := fmt.Sprintf("for i in $(seq 100); do exec {f}<>/dev/tcp/%s/25; all+=($f); done; for f in ${all[*]}; do read -r line <&$f; done; echo open; exec sleep 1000", h.peer.Site.Addr(h.v6))
 	p, err := h.Site.Start("bash", "-ec", words)
 	if err != nil {
 		return nil, err

@@ -99,7 +99,10 @@ func (s *stage) run(ctx context.Context, kinds []fault, r *rand.Rand) error {
 	}
 	t.print(os.Stdout)
 	fmt.Printf("messages: %s; packets in clear: %d\n", total, clearPackets)
-	return errors.Join(failure, t.late(), s.verdict(ctx, total, clearPackets))
+	if failure != nil { // the hosts are in the midst of it
+		return failure
+	}
+	return errors.Join(t.late(), s.verdict(ctx, total, clearPackets))
 }
 
 // inflict inflicts all faults in turn, in a new order each time, until time is up.
