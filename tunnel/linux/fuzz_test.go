@@ -154,7 +154,7 @@ func listed(data []byte) ([]*nftables.Rule, error) {
 		return []netlink.Message{{Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWRULE},
 			Data: append([]byte{unix.NFPROTO_INET, 0, 0, 0}, data...)}}, nil
 	}}
-	return c.GetRules(guardTable, &nftables.Chain{Table: guardTable, Name: chainOwn})
+	return listRules(c, guardTable, &nftables.Chain{Table: guardTable, Name: chainOwn})
 }
 
 // Whatever rules there are, of ours and of others: reading them does not crash, and

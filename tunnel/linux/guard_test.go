@@ -6,12 +6,14 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
@@ -162,6 +164,17 @@ func TestUnknownExpressionIsNoticed(t *testing.T) {
 	}
 	if seen, err := observeGuard(g.Link); err != nil || seen.Sound {
 		t.Errorf("the guard is taken for sound (%v)", err)
+	}
+}
+
+// What the library crashes on is an error, and other rules are read.
+func TestRulesThatTheLibraryCannotRead(t *testing.T) {
+	short := nl.NewRtAttr(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, nil)
+	e := short.AddRtAttr(unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, nil)
+	e.AddRtAttr(unix.NFTA_EXPR_NAME, nl.ZeroTerminated("connlimit"))
+	e.AddRtAttr(unix.NFTA_EXPR_DATA|unix.NLA_F_NESTED, nil).AddRtAttr(1, nil) // NFTA_CONNLIMIT_COUNT
+	if rules, err := listed(short.Serialize()); err == nil || !strings.Contains(err.Error(), "chain own in table postroad") {
+		t.Errorf("got %v, %v", rules, err)
 	}
 }
 

@@ -51,7 +51,7 @@ func sameChains(c *nftables.Conn, want []chain) bool {
 		if i < 0 || !sameHook(have[i], w) {
 			return false
 		}
-		rules, err := c.GetRules(guardTable, have[i])
+		rules, err := listRules(c, guardTable, have[i])
 		if err != nil || !slices.EqualFunc(rules, w.rules, sameRule) || !slices.EqualFunc(sizes[w.name], w.rules, sameSize) {
 			return false
 		}

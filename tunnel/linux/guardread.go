@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -79,6 +80,17 @@ func parseCounter(data []byte) (packets uint64) {
 		}
 	})
 	return packets
+}
+
+// listRules lists the rules of a chain, of others' tables too. The library crashes
+// on expressions that are shorter than it knows them: that is an error here.
+func listRules(c *nftables.Conn, t *nftables.Table, ch *nftables.Chain) (rules []*nftables.Rule, err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			err = fmt.Errorf("reading the rules of chain %s in table %s: %v", ch.Name, t.Name, why)
+		}
+	}()
+	return c.GetRules(t, ch)
 }
 
 // ruleSizes lists how many expressions the rules of the guard have, in their order,

@@ -116,7 +116,7 @@ func (i *inlet) counts() (arrived, accepted inletCounts, err error) {
 
 // read returns a chain's counters.
 func (i *inlet) read(c *nftables.Conn, chain *nftables.Chain) (inletCounts, error) {
-	rules, err := c.GetRules(inletTable, chain)
+	rules, err := listRules(c, inletTable, chain)
 	if err != nil || len(rules) != len(i.counted) {
 		return nil, fmt.Errorf("reading the counters back: %d of %d rules: %w", len(rules), len(i.counted), err)
 	}

@@ -94,7 +94,7 @@ func observeNAT(c *nftables.Conn) (n tunnel.NAT) {
 }
 
 func natRules(c *nftables.Conn, name string) []*nftables.Rule {
-	rules, err := c.GetRules(guardTable, &nftables.Chain{Table: guardTable, Name: name})
+	rules, err := listRules(c, guardTable, &nftables.Chain{Table: guardTable, Name: name})
 	if err != nil { // then they will not be the same as ours either
 		return nil
 	}

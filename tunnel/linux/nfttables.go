@@ -87,7 +87,7 @@ func rulesOf(c *nftables.Conn, t *nftables.Table, chains []*nftables.Chain) (all
 		if chain.Table.Family != t.Family || chain.Table.Name != t.Name {
 			continue
 		}
-		rules, err := c.GetRules(t, chain)
+		rules, err := listRules(c, t, chain)
 		if err != nil {
 			return nil, err
 		}
