@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
@@ -175,6 +176,31 @@ func TestRulesThatTheLibraryCannotRead(t *testing.T) {
 	e.AddRtAttr(unix.NFTA_EXPR_DATA|unix.NLA_F_NESTED, nil).AddRtAttr(1, nil) // NFTA_CONNLIMIT_COUNT
 	if rules, err := listed(short.Serialize()); err == nil || !strings.Contains(err.Error(), "chain own in table postroad") {
 		t.Errorf("got %v, %v", rules, err)
+	}
+}
+
+// What is read of a key is of the last that an element says to have.
+func TestParseElement(t *testing.T) {
+	item := nl.NewRtAttr(unix.NFTA_LIST_ELEM, nil)
+	for _, key := range [][]byte{bytes.Repeat([]byte{7}, 16), {203, 0, 113, 5}} {
+		item.AddRtAttr(unix.NFTA_SET_ELEM_KEY|unix.NLA_F_NESTED, nil).AddRtAttr(unix.NFTA_DATA_VALUE, key)
+	}
+	if got, want := parseElement(item.Serialize()[unix.SizeofRtAttr:]), (element{key: [16]byte{203, 0, 113, 5}, size: 4}); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A rule is as large as it says only if that makes sense.
+func TestRuleSize(t *testing.T) {
+	for name, tt := range map[string]struct {
+		expressions []byte
+		want        int
+	}{"none": {nil, 0}, "two": {[]byte{4, 0, 1, 0, 4, 0, 1, 0}, 2}, "cut": {[]byte{4, 0, 1, 0, 9, 0, 1, 0}, -1}} {
+		data := append([]byte{unix.NFPROTO_INET, 0, 0, 0}, nl.NewRtAttr(unix.NFTA_RULE_CHAIN, nl.ZeroTerminated("own")).Serialize()...)
+		data = append(data, nl.NewRtAttr(unix.NFTA_RULE_EXPRESSIONS, tt.expressions).Serialize()...)
+		if chain, n := ruleSize(data); chain != "own" || n != tt.want {
+			t.Errorf("%s: %d expressions of chain %s, want %d", name, n, chain, tt.want)
+		}
 	}
 }
 

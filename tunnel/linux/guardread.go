@@ -59,6 +59,7 @@ func parseElement(data []byte) (e element) {
 		case unix.NFTA_SET_ELEM_KEY:
 			attributes(value, func(kind uint16, value []byte) {
 				if kind == unix.NFTA_DATA_VALUE {
+					e.key = [16]byte{}
 					e.size = copy(e.key[:], value)
 				}
 			})
@@ -114,14 +115,17 @@ func ruleSizes() (map[string][]int, error) {
 	})
 }
 
-// ruleSize reads the attributes NFTA_RULE_ of linux/netfilter/nf_tables.h.
+// ruleSize reads the attributes NFTA_RULE_ of linux/netfilter/nf_tables.h. A
+// negative size is that of a rule that makes no sense.
 func ruleSize(data []byte) (chain string, expressions int) {
 	attributes(data[min(nl.SizeofNfgenmsg, len(data)):], func(kind uint16, value []byte) {
 		switch kind {
 		case unix.NFTA_RULE_CHAIN:
 			chain = text(value)
 		case unix.NFTA_RULE_EXPRESSIONS:
-			attributes(value, func(uint16, []byte) { expressions++ })
+			if expressions = 0; !attributes(value, func(uint16, []byte) { expressions++ }) {
+				expressions = -1
+			}
 		}
 	})
 	return chain, expressions
