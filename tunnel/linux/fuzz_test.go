@@ -87,7 +87,6 @@ func FuzzElements(f *testing.F) {
 	for _, all := range [][]element{{four}, {six, six}, {port}, {four, six, port, {}}, nil} {
 		f.Add(elementsMessage(all), uint8(len(all)))
 	}
-	names := []string{setIn4, setOut4, setIn6, setOut6, setOwn4, setOwn6, setPorts, setUDP}
 	f.Fuzz(func(t *testing.T, data []byte, spread uint8) {
 		all := appendElements(nil, data)
 		if len(all) > 500 { // more than an attribute holds
@@ -98,9 +97,9 @@ func FuzzElements(f *testing.F) {
 		}
 		found := map[string][]element{}
 		for i, e := range all {
-			for bit := range names {
-				if (spread>>(i%8)|1)&(1<<bit) != 0 || bit == i%8 {
-					found[names[bit]] = append(found[names[bit]], e)
+			for n, name := range setsFor(e) {
+				if spread>>((i+n)%8)&1 == 0 {
+					found[name] = append(found[name], e)
 				}
 			}
 		}
@@ -110,6 +109,11 @@ func FuzzElements(f *testing.F) {
 		g := tunnel.Guard{Refused: map[netip.Addr]tunnel.Refused{}}
 		checkGuard(t, fillGuard(&g, found), g, found)
 	})
+}
+
+// setsFor are those of the guard that an element can be in.
+func setsFor(e element) []string {
+	return map[int][]string{2: {setPorts, setUDP}, 4: {setIn4, setOut4, setOwn4}, 16: {setIn6, setOut6, setOwn6}}[e.size]
 }
 
 func checkGuard(t *testing.T, agree bool, g tunnel.Guard, found map[string][]element) {

@@ -142,6 +142,7 @@ func listenLoopback(t testing.TB, to func(b []byte)) *net.UDPConn {
 type host struct {
 	*pipe
 	dev  *device.Device
+	bind *bind
 	port uint16
 }
 
@@ -155,7 +156,7 @@ func newHost(t testing.TB, own *ecdh.PrivateKey, peer *ecdh.PublicKey) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{pipe: newPipe(), port: port}
+	h := &host{pipe: newPipe(), bind: b, port: port}
 	h.dev = device.NewDevice(h.pipe, b, device.NewLogger(device.LogLevelSilent, ""))
 	t.Cleanup(h.dev.Close)
 	h.set(t, fmt.Sprintf("private_key=%s\nlisten_port=%d\npublic_key=%s\nallowed_ip=0.0.0.0/0\n", hex.EncodeToString(own.Bytes()), port, hex.EncodeToString(peer.Bytes())))
