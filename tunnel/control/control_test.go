@@ -3,12 +3,15 @@ package control
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"postroad/peers"
 	"postroad/tunnel"
@@ -60,6 +63,31 @@ func TestRequests(t *testing.T) {
 	}
 	if err := c.Down(t.Context()); err != nil {
 		t.Errorf("Down: %v", err)
+	}
+}
+
+// Whoever may read cannot keep connections open without end, with all that the
+// daemon needs for them.
+func TestNobodyStays(t *testing.T) {
+	path := serve(t, fakeDaemon{})
+	for _, request := range []string{
+		"GET /status HTTP/1.1\r\nHost: x\r\n\r\n", "POST /status HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx",
+		"GET /status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nx",
+	} {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, request); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetReadDeadline(time.Now().Add(4 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) || len(answer) == 0 {
+			t.Errorf("%q is answered with %q, and then %v", request, answer, err)
+		}
 	}
 }
 

@@ -103,7 +103,8 @@ func (s *Server) Close() error {
 // Serve answers until ctx ends, which is no error. What metrics answers is for all
 // who may use the socket, as is the status.
 func (s *Server) Serve(ctx context.Context, d Daemon, metrics http.Handler) error {
-	h := http.Server{Handler: handler(d, metrics), ReadHeaderTimeout: 5 * time.Second, ConnContext: withAsker}
+	h := http.Server{Handler: hangUp(handler(d, metrics)), ReadHeaderTimeout: 5 * time.Second, ConnContext: withAsker}
+	h.SetKeepAlivesEnabled(false) // a connection is for one request: nobody fills us with more
 	answered := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(answered)
@@ -117,6 +118,15 @@ func (s *Server) Serve(ctx context.Context, d Daemon, metrics http.Handler) erro
 	}
 	<-answered // Serve returns before the last answers are written
 	return nil
+}
+
+// hangUp waits no longer than a second for the rest of a request that has been
+// answered. There is no deadline before that: a reload takes its time.
+func hangUp(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second)) }()
+		h.ServeHTTP(w, r)
+	})
 }
 
 func handler(d Daemon, metrics http.Handler) http.Handler {
