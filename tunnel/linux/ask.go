@@ -24,7 +24,8 @@ const (
 // request, and a dozen allocations for each item.
 type asker struct {
 	fd      int
-	buffer  []byte
+	buffer  []byte                                   // of a datagram that is received
+	out     []byte                                   // requests
 	receive func() ([]syscall.NetlinkMessage, error) // the messages of one datagram, valid until the next
 }
 
@@ -52,12 +53,12 @@ func newAsker(protocol int) (*asker, error) {
 
 func (a *asker) close() { unix.Close(a.fd) }
 
-// all has the kernel answer requests, each of which makes it answer once, and
+// all has the kernel answer n requests, each of which makes it answer once, and
 // calls answer with what it says to each: the content of a message, or why not.
-func (a *asker) all(requests []*nl.NetlinkRequest, answer func(i int, data []byte, err error)) error {
-	for start := 0; start < len(requests); start += askedAtOnce {
-		some := requests[start:min(start+askedAtOnce, len(requests))]
-		if err := a.some(some, func(i int, data []byte, err error) { answer(start+i, data, err) }); err != nil {
+// Request appends the i-th.
+func (a *asker) all(n int, request func(b []byte, i int) []byte, answer func(i int, data []byte, err error)) error {
+	for start := 0; start < n; start += askedAtOnce {
+		if err := a.some(start, min(start+askedAtOnce, n), request, answer); err != nil {
 			return err
 		}
 	}
@@ -66,16 +67,17 @@ func (a *asker) all(requests []*nl.NetlinkRequest, answer func(i int, data []byt
 
 // some is all for as many as go at once. The kernel numbers no answer but with
 // the request's number, and gives them in the order of the requests.
-func (a *asker) some(requests []*nl.NetlinkRequest, answer func(i int, data []byte, err error)) error {
-	var send []byte
-	for i, req := range requests {
-		req.Seq = uint32(i)
-		send = append(send, req.Serialize()...)
+func (a *asker) some(start, end int, request func(b []byte, i int) []byte, answer func(i int, data []byte, err error)) error {
+	a.out = a.out[:0]
+	for i := start; i < end; i++ {
+		at := len(a.out)
+		a.out = request(a.out, i)
+		finish(a.out[at:], i-start)
 	}
-	if err := a.send(send); err != nil {
+	if err := a.send(a.out); err != nil {
 		return err
 	}
-	return a.answers(len(requests), answer)
+	return a.answers(end-start, func(i int, data []byte, err error) { answer(start+i, data, err) })
 }
 
 // answers waits for the answers to so many requests, one to each.
@@ -100,9 +102,9 @@ func (a *asker) answers(n int, answer func(i int, data []byte, err error)) error
 
 // dump has the kernel list what a request asks for, and calls each with every
 // item. [netlink.ErrDumpInterrupted] says that it changed meanwhile.
-func (a *asker) dump(req *nl.NetlinkRequest, each func(data []byte)) error {
-	req.Flags |= unix.NLM_F_DUMP
-	if err := a.send(req.Serialize()); err != nil {
+func (a *asker) dump(request []byte, each func(data []byte)) error {
+	finish(request, 0)
+	if err := a.send(request); err != nil {
 		return err
 	}
 	return a.items(each)
@@ -153,6 +155,32 @@ func (a *asker) fromKernel() ([]syscall.NetlinkMessage, error) {
 		}
 		return syscall.ParseNetlinkMessage(a.buffer[:n])
 	}
+}
+
+// appendHeader appends the header of a request, see netlink(7), and the one of its
+// protocol. Its attributes are to follow.
+func appendHeader(b []byte, kind, flags uint16, header ...byte) []byte {
+	b = binary.NativeEndian.AppendUint16(append(b, 0, 0, 0, 0), kind)
+	b = binary.NativeEndian.AppendUint16(b, flags|unix.NLM_F_REQUEST)
+	return append(append(b, make([]byte, 8)...), header...)
+}
+
+// appendAttribute appends an attribute, whose value may be longer by zeros.
+func appendAttribute(b []byte, kind uint16, value ...byte) []byte {
+	b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofRtAttr+len(value)))
+	b = append(binary.NativeEndian.AppendUint16(b, kind), value...)
+	return append(b, make([]byte, (unix.RTA_ALIGNTO-len(value)%unix.RTA_ALIGNTO)%unix.RTA_ALIGNTO)...)
+}
+
+// appendNumber appends an attribute of four bytes.
+func appendNumber(b []byte, kind uint16, n uint32) []byte {
+	return appendAttribute(b, kind, binary.NativeEndian.AppendUint32(make([]byte, 0, 4), n)...)
+}
+
+// finish writes length and number into a request's header.
+func finish(request []byte, number int) {
+	binary.NativeEndian.PutUint32(request, uint32(len(request)))
+	binary.NativeEndian.PutUint32(request[8:], uint32(number))
 }
 
 // refusalIn returns the error that a message is.

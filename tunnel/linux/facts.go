@@ -6,7 +6,6 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
@@ -91,27 +90,18 @@ func pathsTo(remotes []netip.Addr, links map[int]iface) (map[netip.Addr]tunnel.P
 }
 
 // lookUpRoutes asks the kernel for the route to each of the addresses, of packets
-// with the selectors, and calls answer with what it says.
-func lookUpRoutes(to []netip.Addr, selectors []*nl.RtAttr, answer func(i int, r route, err error)) error {
+// with the selectors, which are attributes, and calls answer with what it says.
+func lookUpRoutes(to []netip.Addr, selectors []byte, answer func(i int, r route, err error)) error {
 	c, err := newAsker(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	requests := make([]*nl.NetlinkRequest, len(to))
-	for i, a := range to {
-		msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: uint8(a.BitLen())}}
-		if a.Is6() {
-			msg.Family = unix.AF_INET6
-		}
-		requests[i] = nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-		requests[i].AddData(msg)
-		requests[i].AddData(nl.NewRtAttr(unix.RTA_DST, a.AsSlice()))
-		for _, s := range selectors {
-			requests[i].AddData(s)
-		}
+	request := func(b []byte, i int) []byte {
+		b = appendRouteHeader(b, unix.RTM_GETROUTE, 0, unix.RtMsg{Dst_len: uint8(to[i].BitLen())}, to[i])
+		return append(b, selectors...)
 	}
-	return c.all(requests, func(i int, data []byte, err error) {
+	return c.all(len(to), request, func(i int, data []byte, err error) {
 		r, ok := parseRoute(data)
 		if err == nil && !ok {
 			err = errors.New("the kernel's answer is no route")

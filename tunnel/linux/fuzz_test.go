@@ -31,9 +31,7 @@ import (
 
 // routeMessage is what rtnetlink(7) says of a route, as we set it.
 func routeMessage(r tunnel.Route, link int) []byte {
-	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, 0)
-	addRoute(req, r, link)
-	return req.Serialize()[unix.SizeofNlMsghdr:]
+	return appendRouteRequest(nil, tunnel.SetRoute{Link: "postroad0", Route: r}, map[string]int{"postroad0": link})[unix.SizeofNlMsghdr:]
 }
 
 // A route that is read as ours is what we would set, and reads back as the same.

@@ -88,6 +88,9 @@ func sameExpr(have, want expr.Any) bool {
 	return reflect.DeepEqual(have, want)
 }
 
+// pairs are the sets that have as many elements as one that is read before.
+var pairs = map[string]string{setIn4: setOut4, setIn6: setOut6}
+
 // readSets fills the guard with the elements and counters of its sets, and says
 // whether all of them are there.
 func readSets(c *nftables.Conn, g *tunnel.Guard) bool {
@@ -108,7 +111,8 @@ func readSets(c *nftables.Conn, g *tunnel.Guard) bool {
 			whole = false
 			continue
 		}
-		found[want.name], err = retry(func() ([]element, error) { return readElements(reader, want.name) })
+		about := len(found[pairs[want.name]])
+		found[want.name], err = retry(func() ([]element, error) { return readElements(reader, want.name, about) })
 		whole = whole && err == nil
 	}
 	return fillGuard(g, found) && whole
@@ -134,6 +138,10 @@ func fillGuard(g *tunnel.Guard, found map[string][]element) bool {
 	outs := append(elementAddrs(found[setOut4]), elementAddrs(found[setOut6])...)
 	slices.SortFunc(ins, netip.Addr.Compare)
 	slices.SortFunc(outs, netip.Addr.Compare)
+	if slices.Equal(ins, outs) {
+		g.Peers = outs
+		return true
+	}
 	g.Peers = both(ins, outs)
 	return len(g.Peers) == len(outs) && len(g.Peers) == len(ins)
 }

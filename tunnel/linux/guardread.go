@@ -24,12 +24,12 @@ func (e *element) addr() (netip.Addr, bool) { return netip.AddrFromSlice(e.key[:
 
 func (e *element) port() uint16 { return binary.BigEndian.Uint16(e.key[:]) }
 
-// readElements lists the elements of a set of the guard.
-func readElements(c *asker, set string) (all []element, err error) {
-	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETSETELEM, 0)
-	req.AddData(&nl.Nfgenmsg{NfgenFamily: byte(nftables.TableFamilyINet)})
-	req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_TABLE, nl.ZeroTerminated(guardTable.Name)))
-	req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_SET, nl.ZeroTerminated(set)))
+// readElements lists the elements of a set of the guard, about as many as is said.
+func readElements(c *asker, set string, about int) (all []element, err error) {
+	all = make([]element, 0, about)
+	req := appendHeader(nil, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, byte(nftables.TableFamilyINet), 0, 0, 0)
+	req = appendAttribute(req, unix.NFTA_SET_ELEM_LIST_TABLE, nl.ZeroTerminated(guardTable.Name)...)
+	req = appendAttribute(req, unix.NFTA_SET_ELEM_LIST_SET, nl.ZeroTerminated(set)...)
 	err = c.dump(req, func(data []byte) { all = appendElements(all, data) })
 	return distinct(all), err
 }
@@ -104,9 +104,8 @@ func ruleSizes() (map[string][]int, error) {
 	defer c.close()
 	return retry(func() (map[string][]int, error) {
 		all := map[string][]int{}
-		req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETRULE, 0)
-		req.AddData(&nl.Nfgenmsg{NfgenFamily: byte(nftables.TableFamilyINet)})
-		req.AddData(nl.NewRtAttr(unix.NFTA_RULE_TABLE, nl.ZeroTerminated(guardTable.Name)))
+		req := appendHeader(nil, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, byte(nftables.TableFamilyINet), 0, 0, 0)
+		req = appendAttribute(req, unix.NFTA_RULE_TABLE, nl.ZeroTerminated(guardTable.Name)...)
 		err := c.dump(req, func(data []byte) {
 			chain, n := ruleSize(data)
 			all[chain] = append(all[chain], n)

@@ -69,7 +69,7 @@ func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f t
 	})
 	looks.Go(func() (err error) {
 		if s.Rules, err = observeRules(); err == nil {
-			s.Routes, err = observeRoutes(index)
+			s.Routes, err = observeRoutes(index, 2*len(q.Remotes))
 		}
 		return err
 	})

@@ -7,40 +7,38 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"postroad/tunnel"
 )
 
 // observeRoutes reads the routes in our table that bear our protocol and are
-// of one of the two kinds that we make.
-func observeRoutes(link int) ([]tunnel.Route, error) {
+// of one of the two kinds that we make: about as many as is said.
+func observeRoutes(link, about int) ([]tunnel.Route, error) {
 	c, err := newAsker(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
-	var all []tunnel.Route
+	all := make([]tunnel.Route, 0, about)
 	for _, family := range families {
-		routes, err := retry(func() ([]tunnel.Route, error) { return dumpRoutes(c, uint8(family), link) })
+		routes, err := retry(func() ([]tunnel.Route, error) { return appendRoutes(all, c, uint8(family), link) })
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) { // no such table yet
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("listing routes: %w", err)
 		}
-		all = append(all, routes...)
+		all = routes
 	}
 	slices.SortFunc(all, tunnel.CompareRoutes)
 	return slices.Compact(all), nil
 }
 
-func dumpRoutes(c *asker, family uint8, link int) (all []tunnel.Route, err error) {
-	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Protocol: tunnel.Protocol}})
-	req.AddData(nl.NewRtAttr(unix.RTA_TABLE, nl.Uint32Attr(tunnel.Table)))
-	err = c.dump(req, func(data []byte) {
+func appendRoutes(all []tunnel.Route, c *asker, family uint8, link int) ([]tunnel.Route, error) {
+	req := appendRouteHeader(nil, unix.RTM_GETROUTE, unix.NLM_F_DUMP, unix.RtMsg{Family: family, Protocol: tunnel.Protocol}, netip.Addr{})
+	req = appendNumber(req, unix.RTA_TABLE, tunnel.Table)
+	err := c.dump(req, func(data []byte) {
 		if r, ok := parseRoute(data); ok && r.table == tunnel.Table && r.protocol == tunnel.Protocol {
 			if t, ok := r.ours(link); ok {
 				all = append(all, t)
@@ -122,42 +120,36 @@ func sendRoutes(steps []tunnel.Step, errs []error) error {
 	}
 	defer c.close()
 	links := map[string]int{}
-	var requests []*nl.NetlinkRequest
-	var of []int // the steps that they are for
+	var requests []int // by the steps that they are for
 	for i, s := range steps {
-		req, err := routeRequest(s, links)
-		if errs[i] = err; req != nil && err == nil {
-			requests, of = append(requests, req), append(of, i)
+		link, route := routeOf(s)
+		_, err := indexOf(link, route, links)
+		switch {
+		case removes(s) && errors.As(err, new(netlink.LinkNotFoundError)): // it went with its link
+		case err != nil:
+			errs[i] = err
+		default:
+			requests = append(requests, i)
 		}
 	}
-	return c.all(requests, func(i int, _ []byte, err error) {
-		if _, removes := steps[of[i]].(tunnel.RemoveRoute); removes {
+	request := func(b []byte, i int) []byte { return appendRouteRequest(b, steps[requests[i]], links) }
+	return c.all(len(requests), request, func(i int, _ []byte, err error) {
+		if removes(steps[requests[i]]) {
 			err = unless(err, unix.ESRCH)
 		}
-		errs[of[i]] = err
+		errs[requests[i]] = err
 	})
 }
 
-// routeRequest makes the request of a step; nil: there is nothing to do. Setting a
-// route adds it or changes the source address and MTU of the one that is there;
-// the twin, of another metric, is never touched by that.
-func routeRequest(s tunnel.Step, links map[string]int) (*nl.NetlinkRequest, error) {
-	set, sets := s.(tunnel.SetRoute)
-	if sets {
-		index, err := indexOf(set.Link, set.Route, links)
-		req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
-		addRoute(req, set.Route, index)
-		return req, err
+func routeOf(s tunnel.Step) (link string, r tunnel.Route) {
+	if set, ok := s.(tunnel.SetRoute); ok {
+		return set.Link, set.Route
 	}
 	remove := s.(tunnel.RemoveRoute)
-	index, err := indexOf(remove.Link, remove.Route, links)
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return nil, nil // it went with its link
-	}
-	req := nl.NewNetlinkRequest(unix.RTM_DELROUTE, unix.NLM_F_ACK)
-	addRoute(req, remove.Route, index)
-	return req, err
+	return remove.Link, remove.Route
 }
+
+func removes(s tunnel.Step) bool { _, is := s.(tunnel.RemoveRoute); return is }
 
 // indexOf returns the index of the link that a route needs; zero: none.
 func indexOf(name string, r tunnel.Route, known map[string]int) (int, error) {
@@ -172,30 +164,57 @@ func indexOf(name string, r tunnel.Route, known map[string]int) (int, error) {
 	return l.Attrs().Index, nil
 }
 
-// addRoute puts a route into a request.
-func addRoute(req *nl.NetlinkRequest, r tunnel.Route, link int) {
-	msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: uint8(r.Dst.BitLen()), Protocol: tunnel.Protocol}}
-	if r.Dst.Is6() {
-		msg.Family = unix.AF_INET6
+// appendRouteRequest appends the request of a step. Setting a route adds it or
+// changes the source address and MTU of the one that is there; the twin, of
+// another metric, is never touched by that.
+func appendRouteRequest(b []byte, s tunnel.Step, links map[string]int) []byte {
+	link, r := routeOf(s)
+	kind, flags := uint16(unix.RTM_NEWROUTE), uint16(unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
+	if removes(s) {
+		kind, flags = unix.RTM_DELROUTE, unix.NLM_F_ACK
 	}
-	req.AddData(msg)
-	attr := func(kind int, value []byte) { req.AddData(nl.NewRtAttr(kind, value)) }
-	attr(unix.RTA_DST, r.Dst.AsSlice())
-	attr(unix.RTA_TABLE, nl.Uint32Attr(tunnel.Table))
+	msg := unix.RtMsg{Dst_len: uint8(r.Dst.BitLen()), Protocol: tunnel.Protocol, Type: unix.RTN_UNICAST, Scope: unix.RT_SCOPE_LINK}
 	if r.Unreachable {
-		msg.Type = unix.RTN_UNREACHABLE
-		attr(unix.RTA_PRIORITY, nl.Uint32Attr(tunnel.TwinMetric))
-		return
+		msg.Type, msg.Scope = unix.RTN_UNREACHABLE, unix.RT_SCOPE_UNIVERSE
 	}
-	msg.Type, msg.Scope = unix.RTN_UNICAST, unix.RT_SCOPE_LINK
-	attr(unix.RTA_OIF, nl.Uint32Attr(uint32(link)))
-	attr(unix.RTA_PREFSRC, r.Src.AsSlice())
+	b = appendRouteHeader(b, kind, flags, msg, r.Dst)
+	b = appendNumber(b, unix.RTA_TABLE, tunnel.Table)
+	if r.Unreachable {
+		return appendNumber(b, unix.RTA_PRIORITY, tunnel.TwinMetric)
+	}
+	b = appendNumber(b, unix.RTA_OIF, uint32(links[link]))
+	b = appendAddr(b, unix.RTA_PREFSRC, r.Src)
 	if r.MTU > 0 {
-		metrics := nl.NewRtAttr(unix.RTA_METRICS, nil)
-		metrics.AddRtAttr(unix.RTAX_MTU, nl.Uint32Attr(uint32(r.MTU)))
+		metrics := appendNumber(nil, unix.RTAX_MTU, uint32(r.MTU))
 		if r.Dst.Is6() { // below 1280 the kernel would not ask the other side for less (ip6_rt_min_advmss)
-			metrics.AddRtAttr(unix.RTAX_ADVMSS, nl.Uint32Attr(uint32(r.MTU-60)))
+			metrics = appendNumber(metrics, unix.RTAX_ADVMSS, uint32(r.MTU-60))
 		}
-		req.AddData(metrics)
+		b = appendAttribute(b, unix.RTA_METRICS, metrics...)
 	}
+	return b
+}
+
+// appendRouteHeader appends the beginning of a request about the route to an
+// address, which may be none.
+func appendRouteHeader(b []byte, kind, flags uint16, m unix.RtMsg, dst netip.Addr) []byte {
+	switch {
+	case dst.Is4():
+		m.Family = unix.AF_INET
+	case dst.Is6():
+		m.Family = unix.AF_INET6
+	}
+	b = appendHeader(b, kind, flags, m.Family, m.Dst_len, m.Src_len, m.Tos, m.Table, m.Protocol, m.Scope, m.Type, 0, 0, 0, 0)
+	if dst.IsValid() {
+		b = appendAddr(b, unix.RTA_DST, dst)
+	}
+	return b
+}
+
+func appendAddr(b []byte, kind uint16, a netip.Addr) []byte {
+	if a.Is4() {
+		four := a.As4()
+		return appendAttribute(b, kind, four[:]...)
+	}
+	sixteen := a.As16()
+	return appendAttribute(b, kind, sixteen[:]...)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,10 +21,8 @@ func smtpWay(a netip.Addr, port uint16) (link string, err error) {
 
 // smtpWays is smtpWay for many addresses, and for who knows the links.
 func smtpWays(to []netip.Addr, port uint16, links map[int]iface, answer func(i int, link string, err error)) error {
-	selectors := []*nl.RtAttr{
-		nl.NewRtAttr(unix.RTA_IP_PROTO, []byte{unix.IPPROTO_TCP}),
-		nl.NewRtAttr(unix.RTA_DPORT, binary.BigEndian.AppendUint16(nil, port)),
-	}
+	selectors := appendAttribute(nil, unix.RTA_IP_PROTO, unix.IPPROTO_TCP)
+	selectors = appendAttribute(selectors, unix.RTA_DPORT, binary.BigEndian.AppendUint16(nil, port)...)
 	return lookUpRoutes(to, selectors, func(i int, r route, err error) {
 		if err == nil && r.link == 0 {
 			err = errors.New("no interface")
