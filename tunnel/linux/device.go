@@ -7,12 +7,14 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -22,53 +24,50 @@ import (
 )
 
 // observeDevice reads what WireGuard knows; ok is false where no WireGuard
-// answers for that link.
-func observeDevice(link string) (d tunnel.Device, ok bool, err error) {
-	w, err := readDevice(link)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) { // no socket, or one left behind
-		return d, false, nil
+// answers for that link. It has about as many peers as is said.
+func observeDevice(link string, about int) (d tunnel.Device, ok bool, err error) {
+	d, err = readDevice(link, about)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED): // no socket, or one left behind
+		return tunnel.Device{}, false, nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = errDeviceSilent
 	}
 	if err != nil {
-		return d, false, fmt.Errorf("reading wireguard device %s: %w", link, err)
+		return tunnel.Device{}, false, fmt.Errorf("reading wireguard device %s: %w", link, err)
 	}
-	d.PrivateKey, d.ListenPort = peers.PrivateKeyFrom(w.PrivateKey), uint16(w.ListenPort)
-	for _, p := range w.Peers {
-		d.Peers = append(d.Peers, fromPeer(p))
+	for _, p := range d.Peers {
+		slices.SortFunc(p.Allowed, netip.Addr.Compare)
 	}
 	slices.SortFunc(d.Peers, func(a, b tunnel.DevicePeer) int { return bytes.Compare(a.PublicKey[:], b.PublicKey[:]) })
 	return d, true, nil
 }
 
-// deviceTimeout is how long WireGuard may take to say what it knows: with tens of
-// thousands of peers, some seconds.
+// deviceTimeout is how long WireGuard in a process, which may hang, may take to
+// say what it knows: with tens of thousands of peers, some seconds.
 const deviceTimeout = 30 * time.Second
 
 var errDeviceSilent = errors.New("it does not answer: the process that it is in hangs, or can open no more files")
 
-// readDevice asks WireGuard. Who asks one in a process that hangs would wait for
-// ever, were it not for the timeout.
-func readDevice(link string) (*wgtypes.Device, error) {
-	type answer struct {
-		device *wgtypes.Device
-		err    error
+func readDevice(link string, about int) (d tunnel.Device, err error) {
+	l, err := netlink.LinkByName(link)
+	if err != nil || l.Type() != wireguard {
+		return readUAPI(link, about)
 	}
-	answered := make(chan answer, 1)
-	go func() {
-		c, err := wgctrl.New()
-		if err != nil {
-			answered <- answer{err: err}
-			return
-		}
-		defer c.Close()
-		device, err := c.Device(link)
-		answered <- answer{device, err}
-	}()
-	select {
-	case a := <-answered:
-		return a.device, a.err
-	case <-time.After(deviceTimeout):
-		return nil, errDeviceSilent
+	c, err := wgctrl.New()
+	if err != nil {
+		return d, err
 	}
+	defer c.Close()
+	w, err := c.Device(link)
+	if err != nil {
+		return d, err
+	}
+	d.PrivateKey, d.ListenPort = peers.PrivateKeyFrom(w.PrivateKey), uint16(w.ListenPort)
+	for _, p := range w.Peers {
+		d.Peers = append(d.Peers, fromPeer(p))
+	}
+	return d, nil
 }
 
 func fromPeer(p wgtypes.Peer) tunnel.DevicePeer {
@@ -87,15 +86,19 @@ func fromPeer(p wgtypes.Peer) tunnel.DevicePeer {
 		t.Endpoint = netip.AddrPortFrom(e.Addr().Unmap(), e.Port())
 	}
 	for _, n := range p.AllowedIPs {
-		// A wider one is not of our making; dropping it here makes the peer differ.
-		if a, ok := prefix(&n); ok && a.IsSingleIP() {
-			t.Allowed = append(t.Allowed, a.Addr())
-		} else {
-			t.Allowed = append(t.Allowed, netip.Addr{})
-		}
+		a, _ := prefix(&n)
+		t.Allowed = append(t.Allowed, allowed(a))
 	}
-	slices.SortFunc(t.Allowed, netip.Addr.Compare)
 	return t
+}
+
+// allowed returns the address that is allowed. A wider prefix is not of our making:
+// that it is no address makes the peer differ.
+func allowed(p netip.Prefix) netip.Addr {
+	if !p.IsSingleIP() {
+		return netip.Addr{}
+	}
+	return p.Addr()
 }
 
 func configure(link string, cfg wgtypes.Config) error {
@@ -129,7 +132,7 @@ func withErrno(err error) error {
 // setDevice changes the port only where it differs: setting it rebinds the
 // socket even if it is the same.
 func setDevice(s tunnel.SetDevice) error {
-	have, _, err := observeDevice(s.Link)
+	have, _, err := observeDevice(s.Link, 0)
 	if err != nil {
 		return err
 	}

@@ -258,7 +258,7 @@ func (x *Examiner) hear(ctx context.Context, p *doctor.Peer) bool {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		device, _, err := observeDevice(x.config.Host.Link)
+		device, _, err := observeDevice(x.config.Host.Link, len(x.config.Peers))
 		last := handshakeOf(device, p.PublicKey)
 		var seen doctor.Seen
 		x.wire.look(func() { seen = p.Seen })

@@ -63,7 +63,7 @@ func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f t
 	})
 	looks.Go(func() (err error) {
 		if ours {
-			s.Device, ours, err = observeDevice(link)
+			s.Device, ours, err = observeDevice(link, len(q.Remotes))
 		}
 		return err
 	})

@@ -20,6 +20,9 @@ import (
 // socketDir is where wg(8) and wgctrl look for UAPI sockets.
 const socketDir = "/var/run/wireguard"
 
+// Socket returns the path of the UAPI socket of an interface.
+func Socket(name string) string { return filepath.Join(socketDir, name+".sock") }
+
 // MaxPeers is how many a device takes.
 const MaxPeers = device.MaxPeers
 
@@ -84,7 +87,7 @@ func listen(name string) (net.Listener, error) {
 	if err := os.MkdirAll(socketDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder for the UAPI socket: %w", err)
 	}
-	path := filepath.Join(socketDir, name+".sock")
+	path := Socket(name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("removing an old UAPI socket: %w", err)
 	}
