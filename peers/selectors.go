@@ -22,7 +22,7 @@ type Selectors struct {
 
 // Selectors returns those of the config, but for peers that are open.
 func (c *Config) Selectors(open map[PublicKey]bool) Selectors {
-	s := Selectors{Link: c.Host.Link, Ports: slices.Clone(c.Host.Ports)}
+	s := Selectors{Link: c.Host.Link, Ports: slices.Clone(c.Host.Ports), Addresses: make([]netip.Addr, 0, len(c.Peers))}
 	for i := range c.Peers {
 		if p := &c.Peers[i]; !open[p.PublicKey] {
 			s.Addresses = append(s.Addresses, p.Addresses...)

@@ -99,8 +99,8 @@ func setPeers(have Device, want State, now time.Time) Plan {
 	if have.PrivateKey != w.PrivateKey || have.ListenPort != w.ListenPort {
 		p = append(p, SetDevice{link, w.PrivateKey, w.ListenPort})
 	}
-	for _, peer := range w.Peers {
-		if set, ok := changePeer(have.peer(peer.PublicKey), peer, now); ok {
+	for i, peer := range w.Peers {
+		if set, ok := changePeer(have.peerAt(i, peer.PublicKey), peer, now); ok {
 			p = append(p, SetPeer{link, set})
 		}
 	}
@@ -133,8 +133,8 @@ func raiseLink(have, want Link) Plan {
 // are new or reached at another place, and all when the link was down.
 func greetPeers(have, want State, now time.Time) Plan {
 	var p Plan
-	for _, peer := range want.Device.Peers {
-		set, _ := changePeer(have.Device.peer(peer.PublicKey), peer, now)
+	for i, peer := range want.Device.Peers {
+		set, _ := changePeer(have.Device.peerAt(i, peer.PublicKey), peer, now)
 		if set.Endpoint.IsValid() || peer.Endpoint.IsValid() && !have.Link.Up {
 			p = append(p, GreetPeer{want.Link.Name, peer})
 		}
@@ -198,8 +198,8 @@ func loosenLink(have, want State) Plan {
 		return Plan{RemoveLink{have.Link.Name}}
 	}
 	var p Plan
-	for _, peer := range have.Device.Peers {
-		if want.Device.peer(peer.PublicKey) == nil {
+	for i, peer := range have.Device.Peers {
+		if want.Device.peerAt(i, peer.PublicKey) == nil {
 			p = append(p, RemovePeer{have.Link.Name, peer.PublicKey})
 		}
 	}

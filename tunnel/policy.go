@@ -80,7 +80,7 @@ func everybody(c *peers.Config) map[peers.PublicKey]bool {
 
 // look notes who answers and who does not, and keeps it before anybody acts on it.
 func (s *policies) look(c *peers.Config, have State, now time.Time) {
-	silent := map[peers.PublicKey]time.Time{}
+	silent := make(map[peers.PublicKey]time.Time, len(s.silent))
 	for _, p := range c.Peers {
 		device := have.Device.peer(p.PublicKey)
 		calls := have.Link.Up && device != nil // where nobody calls, nobody can answer

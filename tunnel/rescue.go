@@ -8,7 +8,7 @@ import "net/netip"
 func rescue(want, have Device, local []LocalAddr) {
 	for i := range want.Peers {
 		w := &want.Peers[i]
-		if h := have.peer(w.PublicKey); h != nil && h.Endpoint.IsValid() && w.Endpoint.IsValid() &&
+		if h := have.peerAt(i, w.PublicKey); h != nil && h.Endpoint.IsValid() && w.Endpoint.IsValid() &&
 			!speaks(local, h.Endpoint.Addr()) && speaks(local, w.Endpoint.Addr()) {
 			w.Repoint = true
 		}

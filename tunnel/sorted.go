@@ -50,6 +50,15 @@ func (d *Device) peer(key peers.PublicKey) *DevicePeer {
 	return &d.Peers[i]
 }
 
+// peerAt is peer where it stands at the index that is given, as most do in two
+// devices, or else anywhere.
+func (d *Device) peerAt(i int, key peers.PublicKey) *DevicePeer {
+	if i < len(d.Peers) && d.Peers[i].PublicKey == key {
+		return &d.Peers[i]
+	}
+	return d.peer(key)
+}
+
 // lacking is missing for slices that are sorted by compare.
 func lacking[T comparable](want, have []T, compare func(a, b T) int) (out []T) {
 	if slices.Equal(want, have) { // as at most passes

@@ -25,11 +25,13 @@ func Want(c *peers.Config, f Facts) State {
 
 // Remotes returns the addresses whose Paths Want asks for.
 func Remotes(c *peers.Config, endpoints map[string][]netip.Addr) []netip.Addr {
-	var all []netip.Addr
-	for _, p := range c.Peers {
+	all := make([]netip.Addr, 0, len(c.Peers))
+	for i := range c.Peers {
+		p := &c.Peers[i]
 		all = append(all, p.Addresses...)
-		for _, e := range candidates(p, endpoints) {
-			all = append(all, e.Addr())
+		if p.Endpoint != (peers.Endpoint{}) { // or it is at these
+			addrs, _ := candidates(p, endpoints)
+			all = append(all, addrs...)
 		}
 	}
 	return sortedAddrs(all)
@@ -44,15 +46,14 @@ func ownAddresses(c *peers.Config, f Facts) []netip.Addr {
 	}
 	var own []netip.Addr
 	links := map[string]bool{}
-	for _, p := range c.Peers {
-		for _, a := range p.Addresses {
-			path, ok := f.Paths[a]
-			public := publicAddresses(a.Is6(), f)
-			switch {
+	public := map[bool][]netip.Addr{false: publicAddresses(false, f), true: publicAddresses(true, f)}
+	for i := range c.Peers {
+		for _, a := range c.Peers[i].Addresses {
+			switch path, ok := f.Paths[a]; {
 			case !ok:
-			case path.Src.IsPrivate() && !a.IsPrivate() && len(public) > 0:
-				own = append(own, public...)
-			default:
+			case path.Src.IsPrivate() && !a.IsPrivate() && len(public[a.Is6()]) > 0:
+				own = append(own, missing(public[a.Is6()], own)...)
+			case !slices.Contains(own, path.Src) || !links[path.Link]:
 				links[path.Link] = true
 				own = append(own, path.Src)
 			}
@@ -77,8 +78,9 @@ func publicAddresses(ipv6 bool, f Facts) (all []netip.Addr) {
 }
 
 func wantGuard(c *peers.Config, own []netip.Addr, f Facts) Guard {
-	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own, Peers: slices.Clone(f.Held), UDP: []uint16{c.Host.ListenPort},
+	g := Guard{Sound: true, Link: c.Host.Link, Ports: c.Host.Ports, Own: own, Peers: make([]netip.Addr, 0, len(c.Peers)+len(f.Held)), UDP: []uint16{c.Host.ListenPort},
 		NAT: wantNAT(c, own, f)}
+	g.Peers = append(g.Peers, f.Held...)
 	for _, p := range c.Peers {
 		if f.Bypass[p.PublicKey] {
 			continue
@@ -114,8 +116,8 @@ func linkMTU(c *peers.Config, f Facts) int {
 		return c.Host.MTU
 	}
 	most := 0
-	for _, p := range c.Peers {
-		e := endpoint(p, f).Addr()
+	for i := range c.Peers {
+		e := endpoint(&c.Peers[i], f).Addr()
 		if path := f.Paths[e]; path.MTU > 0 {
 			most = max(most, path.MTU-Overhead(e))
 		}
@@ -137,13 +139,14 @@ func wantMTU(c *peers.Config, p *peers.Peer, link int, f Facts) int {
 
 func wantDevice(c *peers.Config, f Facts) Device {
 	d := Device{PrivateKey: c.Host.PrivateKey, ListenPort: c.Host.ListenPort, Peers: make([]DevicePeer, 0, len(c.Peers))}
-	for _, p := range c.Peers {
+	for i := range c.Peers {
+		p := &c.Peers[i]
 		d.Peers = append(d.Peers, DevicePeer{
 			PublicKey:    p.PublicKey,
 			PresharedKey: p.PresharedKey,
 			Endpoint:     endpoint(p, f),
 			Allowed:      sortedAddrs(slices.Clone(p.Addresses)),
-			Keepalive:    keepalive(p),
+			Keepalive:    keepalive(*p),
 			Repoint:      f.Repoint[p.PublicKey],
 		})
 	}
@@ -152,34 +155,29 @@ func wantDevice(c *peers.Config, f Facts) Device {
 }
 
 // endpoint picks the first candidate that we have a path to, else the first.
-func endpoint(p peers.Peer, f Facts) netip.AddrPort {
-	all := candidates(p, f.Endpoints)
-	for _, e := range all {
-		if _, ok := f.Paths[e.Addr()]; ok {
-			return e
+func endpoint(p *peers.Peer, f Facts) netip.AddrPort {
+	all, port := candidates(p, f.Endpoints)
+	for _, a := range all {
+		if _, ok := f.Paths[a]; ok {
+			return netip.AddrPortFrom(a, port)
 		}
 	}
 	if len(all) == 0 {
 		return netip.AddrPort{}
 	}
-	return all[0]
+	return netip.AddrPortFrom(all[0], port)
 }
 
 // candidates returns where a peer may be reached: none while the name of its
 // endpoint is not resolved.
-func candidates(p peers.Peer, resolved map[string][]netip.Addr) []netip.AddrPort {
-	addrs, port := p.Addresses, uint16(peers.DefaultListenPort)
-	if p.Endpoint != (peers.Endpoint{}) {
-		if e, ok := p.Endpoint.Addr(); ok {
-			return []netip.AddrPort{e}
-		}
-		addrs, port = resolved[p.Endpoint.Host], p.Endpoint.Port
+func candidates(p *peers.Peer, resolved map[string][]netip.Addr) (addrs []netip.Addr, port uint16) {
+	if p.Endpoint == (peers.Endpoint{}) {
+		return p.Addresses, peers.DefaultListenPort
 	}
-	all := make([]netip.AddrPort, len(addrs))
-	for i, a := range addrs {
-		all[i] = netip.AddrPortFrom(a, port)
+	if e, ok := p.Endpoint.Addr(); ok {
+		return []netip.Addr{e.Addr()}, e.Port()
 	}
-	return all
+	return resolved[p.Endpoint.Host], p.Endpoint.Port
 }
 
 // wantRules selects SMTP by either port: the answers of a connection that we
