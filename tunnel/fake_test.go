@@ -23,6 +23,8 @@ type fake struct {
 	done     []Step
 	changed  func(by Culprit)
 	hangs    chan struct{} // if it is there, a look takes until it is closed
+	echoes   bool          // the watcher hears of what is done, as the kernel has it
+	then     func(*State)  // is done once, by somebody else, right after the next step; nil: nothing
 
 	connections map[netip.Addr]int
 	asked       []uint16 // ports that connections were asked for
@@ -99,6 +101,14 @@ func (f *fake) Do(_ context.Context, steps []Step) []error {
 	errs := make([]error, len(steps))
 	for i, s := range steps {
 		errs[i] = f.doOne(s)
+	}
+	heard := f.echoes || f.then != nil
+	if f.then != nil {
+		f.then(&f.state)
+		f.then = nil
+	}
+	if heard && f.changed != nil {
+		f.changed(Culprit{})
 	}
 	return errs
 }

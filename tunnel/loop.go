@@ -144,12 +144,13 @@ type Loop struct {
 	began       time.Time
 	calls       chan func(context.Context)
 	pokes       chan struct{}
+	events      chan struct{} // there was one that no pass has looked at
 	stopped     chan struct{} // closed when Run ends
 }
 
 // New returns a loop that starts with the config c.
 func New(l Loop, c *peers.Config) *Loop {
-	l.calls, l.pokes, l.stopped = make(chan func(context.Context)), make(chan struct{}, 1), make(chan struct{})
+	l.calls, l.pokes, l.events, l.stopped = make(chan func(context.Context)), make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	l.tracker.log, l.counters, l.culprits = l.Log, newCounters(), &culprits{}
 	l.began = time.Now()
 	l.policies = policies{log: l.Log, store: l.Latches}
@@ -279,7 +280,21 @@ func (l *Loop) call(ctx context.Context, f func(context.Context) error) error {
 // changed notes who changed something, and asks for a pass.
 func (l *Loop) changed(by Culprit) {
 	l.culprits.add(by, time.Now())
-	l.Poke()
+	select {
+	case l.events <- struct{}{}:
+	default:
+	}
+}
+
+// heard says whether something has changed that no look has seen, and takes it that
+// one begins now.
+func (l *Loop) heard() bool {
+	select {
+	case <-l.events:
+		return true
+	default:
+		return false
+	}
 }
 
 // watch pokes at every change, and resubscribes when watching breaks.

@@ -127,6 +127,80 @@ func TestLoopPutsAllInPlaceAndIsReady(t *testing.T) {
 	})
 }
 
+// What the steps of a pass change is no reason for another: it has looked at it.
+func TestLoopLooksOnceAfterItsOwnChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(r *rig) { r.fake.echoes, r.file = true, twoPeers() })
+		settle()
+		before := r.Loop.counters.Passes
+		if err := r.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		if n := r.Loop.counters.Passes - before; n != 1 {
+			t.Errorf("a reload made %d passes", n)
+		}
+		if n := len(r.fake.look().Device.Peers); n != 2 {
+			t.Errorf("there are %d peers", n)
+		}
+	})
+}
+
+// What somebody else changes while a pass is doing its steps is repaired at once,
+// although nobody tells of it after the pass.
+func TestLoopRepairsWhatChangesMeanwhile(t *testing.T) {
+	for name, damage := range map[string]func(*State){
+		"guard": func(s *State) { s.Guard = Guard{} },
+		"rules": func(s *State) { s.Rules = nil },
+		"peer":  func(s *State) { s.Device.Peers = nil },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := start(t, func(r *rig) { r.fake.echoes, r.file = true, twoPeers() })
+			settle()
+			r.fake.mu.Lock()
+			r.fake.then = damage
+			r.fake.mu.Unlock()
+			if err := r.Reload(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(maxGap)
+			synctest.Wait()
+			if r.wantInPlace(t); t.Failed() {
+				t.Fatalf("after damage to the %s", name)
+			}
+		})
+	}
+}
+
+// Facts of the host that change while a pass is doing its steps count at once.
+func TestLoopHeedsFactsThatChangeMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(r *rig) { r.fake.echoes, r.file = true, twoPeers() })
+		settle()
+		other := OtherRule{Priority: PortPriority - 50, Text: "from all lookup 51820"}
+		r.fake.mu.Lock()
+		r.fake.then = func(*State) { r.fake.facts.Others = []OtherRule{other} }
+		r.fake.mu.Unlock()
+		if err := r.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(maxGap)
+		synctest.Wait()
+		for _, rule := range r.fake.look().Rules {
+			if !rule.IPv6 && rule.Priority >= other.Priority {
+				t.Errorf("rule %s comes after another's", rule)
+			}
+		}
+	})
+}
+
+// twoPeers is testConfig with one more.
+func twoPeers() *peers.Config {
+	c := testConfig()
+	c.Peers = append(c.Peers, peers.Peer{Name: "charlie", PublicKey: peers.PublicKey{2}, Addresses: pool[1:2], Policy: peers.Require})
+	return c
+}
+
 func TestLoopRepairsWhatIsDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, nil)

@@ -41,6 +41,8 @@ func (l *Loop) work(ctx context.Context) error {
 			l.greetNext(ctx)
 		case <-l.pokes:
 			due.Reset(l.pace.poked(time.Now()))
+		case <-l.events:
+			due.Reset(l.pace.poked(time.Now()))
 		case <-due.C:
 			_, _ = l.pass(ctx)
 			due.Reset(l.wait(time.Now()))
@@ -85,6 +87,7 @@ func (l *Loop) pass(ctx context.Context) (steps int, err error) {
 }
 
 func (l *Loop) apply(ctx context.Context) (steps int, err error) {
+	l.heard()
 	have, facts, err := l.observe(ctx)
 	if err != nil {
 		return 0, err
@@ -103,7 +106,11 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		l.settle(want)
 	}
 	if len(plan) > 0 {
+		heard := l.heard() // most is what the steps themselves have done
 		have, want, err = l.look(ctx)
+		if heard && err == nil && len(Diff(have, want, now)) > 0 {
+			l.Poke()
+		}
 	}
 	if err == nil {
 		now := time.Now()
