@@ -96,6 +96,10 @@ type Loop struct {
 	// that changes. Nil: nobody is.
 	Embedded func(peers int)
 
+	// Hurry is called before a pass and a reload of many peers, and done after it.
+	// Nil: nobody is told.
+	Hurry func() (done func())
+
 	// What a service manager is told, by the goroutine that does the work: nil
 	// functions are not called.
 	Ready      func(open int)     // once, after the first clean pass; open: number of peers in clear by policy
@@ -203,6 +207,7 @@ func (l *Loop) Reload(ctx context.Context) error {
 
 // reload is Reload without the addresses of names that are new.
 func (l *Loop) reload(ctx context.Context) error {
+	defer l.hurry()()
 	c, err := l.Load()
 	if err != nil {
 		l.reject(err)

@@ -201,6 +201,28 @@ func twoPeers() *peers.Config {
 	return c
 }
 
+// Many peers, and no few, are told of before a pass and a reload.
+func TestLoopHurriesForMany(t *testing.T) {
+	for n, want := range map[int]int{hurryFrom - 1: 0, hurryFrom: 3} { // a start; a reload, with its pass
+		synctest.Test(t, func(t *testing.T) {
+			begun, done := 0, 0
+			r := start(t, func(r *rig) {
+				r.first, r.file = manyPeers(n), manyPeers(n)
+				r.fake.facts = manyFacts(r.first)
+				r.prepare = func(l *Loop) {
+					l.Hurry = func() func() { begun++; return func() { done++ } }
+				}
+			})
+			if err := r.Reload(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if begun != want || done != want {
+				t.Errorf("%d peers: told %d times, and %d times that it is over, want %d", n, begun, done, want)
+			}
+		})
+	}
+}
+
 func TestLoopRepairsWhatIsDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, nil)

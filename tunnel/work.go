@@ -59,6 +59,7 @@ func (l *Loop) wait(now time.Time) time.Duration {
 
 // pass observes, compares and applies, once, and says how many steps that took.
 func (l *Loop) pass(ctx context.Context) (steps int, err error) {
+	defer l.hurry()()
 	l.resolve()
 	l.remember()
 	l.expose()
@@ -198,6 +199,16 @@ func (l *Loop) repointed(want State) {
 			delete(l.repoint, p.PublicKey)
 		}
 	}
+}
+
+// hurryFrom is how many make a pass work that is worth to be told of.
+const hurryFrom = 1000
+
+func (l *Loop) hurry() (done func()) {
+	if l.Hurry == nil || len(l.config.Peers) < hurryFrom {
+		return func() {}
+	}
+	return l.Hurry()
 }
 
 // accept puts a config in force.

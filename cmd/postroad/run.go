@@ -152,6 +152,7 @@ func (o *options) runDaemon(ctx context.Context, server *control.Server, c *peer
 		Remember: func(s peers.Selectors) error { return s.Save(o.selectors) },
 		Latches:  o.latches(),
 		Embedded: spareMemory,
+		Hurry:    kernel.Hurry,
 		Ready: func(open int) {
 			if open > 0 {
 				log.Warn("ready: SMTP with peers is in the tunnel or not on the wire, but for those in clear by policy", "clear", open)

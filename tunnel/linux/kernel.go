@@ -48,6 +48,15 @@ func (k *Kernel) Close() {
 	}
 }
 
+// Hurry has all processors used until done is called, as far as it is this process
+// that carries packets, for which it uses one if that is enough.
+func (k *Kernel) Hurry() (done func()) {
+	if k.device == nil {
+		return func() {}
+	}
+	return k.device.Hurry()
+}
+
 // Observe implements tunnel.System.
 func (k *Kernel) Observe(_ context.Context, q tunnel.Query) (s tunnel.State, f tunnel.Facts, err error) {
 	index := 0

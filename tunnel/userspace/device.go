@@ -32,6 +32,7 @@ type Device struct {
 	dev  *device.Device
 	uapi net.Listener
 	name string
+	work *processors
 }
 
 // Create makes the interface, down and without peers, and serves its UAPI
@@ -50,7 +51,7 @@ func Create(name string, mtu int, log *slog.Logger) (*Device, error) {
 		t.Close()
 		return nil, err
 	}
-	d := &Device{dev: device.NewDevice(t, newBind(work), logger(log)), uapi: uapi, name: name}
+	d := &Device{dev: device.NewDevice(t, newBind(work), logger(log)), uapi: uapi, name: name, work: work}
 	go d.serve()
 	return d, nil
 }
@@ -132,6 +133,13 @@ func (d *Device) Greet(peer [32]byte) {
 	if p := d.dev.LookupPeer(peer); p != nil {
 		_ = p.SendHandshakeInitiation(false)
 	}
+}
+
+// Hurry has all processors used until done is called, however few are enough for
+// the packets.
+func (d *Device) Hurry() (done func()) {
+	d.work.lend(1)
+	return func() { d.work.lend(-1) }
 }
 
 // Gone says whether the device has ended, for instance because its interface

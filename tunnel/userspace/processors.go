@@ -28,8 +28,10 @@ const (
 type processors struct {
 	packets atomic.Int64 // since the start
 	due     atomic.Int64 // when to look again, nanoseconds as now
+	lent    atomic.Int32 // how many have borrowed all of them
 	mu      sync.Mutex   // guards the rest
 	most    int
+	all     bool // are lent
 	last    sample
 	set     func(n int)
 	judge   judge
@@ -62,14 +64,44 @@ func (p *processors) moved(n int) {
 	if at < due || !p.due.CompareAndSwap(due, at+int64(window)) {
 		return
 	}
-	p.mu.Lock()
+	if !p.mu.TryLock() { // packets do not wait for that
+		return
+	}
 	defer p.mu.Unlock()
+	if p.all {
+		return
+	}
 	s := sample{at: at, used: processorTime(), packets: p.packets.Load()}
 	before := p.judge.now
 	after := p.judge.next(s, p.last)
 	if p.last = s; after != before {
 		p.set(after)
 	}
+}
+
+// lend has all processors used, for work that is not about packets, until as many
+// are given back as were lent. It does not wait for that: where garbage is being
+// collected, it is done when that is over.
+func (p *processors) lend(n int32) {
+	if p == nil {
+		return
+	}
+	p.lent.Add(n)
+	go func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		switch lent := p.lent.Load() > 0; {
+		case lent && !p.all:
+			p.all = true
+			p.set(p.most)
+		case !lent && p.all:
+			p.all = false
+			p.set(p.judge.now)
+			if p.last.at != 0 { // what was used meanwhile was not for packets
+				p.last = sample{at: now(), used: processorTime(), packets: p.packets.Load()}
+			}
+		}
+	}()
 }
 
 // processorTime is how much this process has used, in nanoseconds.

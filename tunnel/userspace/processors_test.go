@@ -106,3 +106,42 @@ func TestProcessorsTryLessAndLess(t *testing.T) {
 		t.Errorf("%d tries in an hour", tries)
 	}
 }
+
+// Who has to hurry gets all processors, packets or not; then it is as it was.
+func TestProcessorsAreLent(t *testing.T) {
+	set := make(chan int, 10)
+	p := &processors{most: 4, set: func(n int) { set <- n }}
+	p.judge = judge{now: p.most, most: p.most, pause: firstPause}
+	p.moved(1)
+	p.lend(1)
+	for i, want := range []int{1, 4} {
+		if got := <-set; got != want {
+			t.Fatalf("set to %d, want %d, as number %d", got, want, i)
+		}
+	}
+	p.lend(1) // another at the same time
+	p.due.Store(0)
+	p.moved(1) // after a silence: one would do
+	p.lend(-1)
+	select {
+	case got := <-set:
+		t.Fatalf("set to %d while all are lent", got)
+	case <-time.After(100 * time.Millisecond):
+	}
+	p.lend(-1)
+	if got := <-set; got != 1 {
+		t.Errorf("set to %d at the end", got)
+	}
+	(*processors)(nil).lend(1)
+}
+
+// Packets do not wait while the number is being set: that may take as long as
+// garbage is collected.
+func TestPacketsDoNotWaitForProcessors(t *testing.T) {
+	p := &processors{most: 4}
+	p.mu.Lock()
+	p.moved(1)
+	if n := p.packets.Load(); n != 1 {
+		t.Errorf("%d packets counted", n)
+	}
+}
