@@ -22,7 +22,7 @@ import (
 var (
 	peers  = flag.String("peers", defaultPeers(), "how many peers, separated by commas")
 	runs   = flag.Int("runs", 3, "how often to measure each")
-	settle = flag.Duration("settle", 100*time.Second, "how long to wait until peers that do not answer are given up, before looking at the idle daemon")
+	settle = flag.Duration("settle", 10*time.Minute, "how long to wait at most until peers that do not answer are given up; 0: not at all")
 	idle   = flag.Duration("idle", 30*time.Second, "how long to look at the idle daemon")
 	rounds = flag.Int("rounds", 5, "how often to compare the cost of packets, in turn with one peer")
 	quick  = flag.Bool("quick", false, "look only whether it works: 1 and 100 peers, once, without waiting")
@@ -39,7 +39,7 @@ func defaultPeers() string {
 func main() {
 	flag.Parse()
 	if *quick {
-		*peers, *runs, *settle, *idle, *rounds = "1,100", 1, time.Second, time.Second, 1
+		*peers, *runs, *settle, *idle, *rounds = "1,100", 1, 0, time.Second, 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()

@@ -16,7 +16,8 @@ type row struct {
 	peers       int
 	ready       []time.Duration // from start to ready
 	readySpent  []time.Duration // processor time, the same
-	reloads     []time.Duration // of one change, with the command's own start
+	busy        []time.Duration // reload of one change, with the command's own start, while silent peers are greeted
+	reloads     []time.Duration // the same, when that is over
 	looks       []time.Duration // a pass that finds nothing to do
 	resident    int             // kB, settled
 	peak        int             // kB, until then
@@ -24,19 +25,21 @@ type row struct {
 	spent, wall []float64       // what a message costs against one peer: processor time of both daemons, and time
 }
 
-// start measures a first start.
+// start measures a first start, and a reload right after it.
 func (r *row) start(ctx context.Context) error {
 	s, err := newStage(ctx, r.peers)
 	if err != nil {
 		return err
 	}
 	r.ready, r.readySpent = append(r.ready, s.took), append(r.readySpent, s.spent)
-	return s.Close()
+	took, err := s.reload(ctx)
+	r.busy = append(r.busy, took)
+	return errors.Join(err, s.Close())
 }
 
 // rest looks at the daemon that has nothing to do.
 func (r *row) rest(ctx context.Context, s *stage) error {
-	if err := wait(ctx, *settle); err != nil {
+	if err := s.quiet(ctx); err != nil {
 		return err
 	}
 	before, err := processor(s.alpha)
@@ -70,15 +73,11 @@ func memory(s *stage, key string) (kB int) {
 // that finds nothing to do: reading the system, comparing, and judging.
 func (r *row) reload(ctx context.Context, s *stage) error {
 	for range max(*runs, 1) {
-		s.changes++
-		if err := s.write(); err != nil {
+		took, err := s.reload(ctx)
+		if err != nil {
 			return err
 		}
-		begin := time.Now()
-		if _, err := s.alpha.Command(ctx, "reload"); err != nil {
-			return err
-		}
-		r.reloads = append(r.reloads, time.Since(begin))
+		r.reloads = append(r.reloads, took)
 		if err := wait(ctx, 2*time.Second); err != nil {
 			return err
 		}

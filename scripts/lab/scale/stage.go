@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,6 +77,59 @@ func (s *stage) start(ctx context.Context) (err error) {
 	s.took = time.Since(begin)
 	s.spent, err = processor(s.alpha)
 	return errors.Join(err, s.alpha.WaitState(ctx, s.Bravo.Name, "protected"))
+}
+
+// reload changes one peer, and returns how long the command takes that puts it in
+// force.
+func (s *stage) reload(ctx context.Context) (time.Duration, error) {
+	s.changes++
+	if err := s.write(); err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	_, err := s.alpha.Command(ctx, "reload")
+	return time.Since(begin), err
+}
+
+const (
+	tries      = 2 * 5170 * time.Millisecond // in which a peer that is called is sent two packets (REKEY_TIMEOUT, with its jitter)
+	callsSend  = 8 * 18                      // packets a second: calls to peers that do not answer (callsPerSecond), of 90 seconds each
+	quietSends = callsSend * 5 / 4           // the same, of a daemon that greets nobody
+)
+
+// quiet waits until the daemon has given up those peers that it greeted at its
+// start and that do not answer.
+func (s *stage) quiet(ctx context.Context) error {
+	for end := time.Now().Add(*settle); *settle > 0; {
+		before, err := s.sent()
+		if err == nil {
+			err = wait(ctx, tries)
+		}
+		after, afterErr := s.sent()
+		rate := float64(after-before) / tries.Seconds()
+		switch err := errors.Join(err, afterErr); {
+		case err != nil:
+			return err
+		case rate <= quietSends:
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("after %s it still sends %.0f packets a second", *settle, rate)
+		}
+	}
+	return nil
+}
+
+// sent counts the packets that alpha has sent on the wire.
+func (s *stage) sent() (n int, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", s.alpha.Pid()))
+	for line := range strings.Lines(string(text)) {
+		name, counts, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if fields := strings.Fields(counts); len(fields) == 16 && name != "lo" && name != "postroad0" {
+			packets, convErr := strconv.Atoi(fields[9])
+			n, err = n+packets, errors.Join(err, convErr)
+		}
+	}
+	return n, err
 }
 
 // processor returns the processor time that a daemon has taken so far.
