@@ -86,7 +86,7 @@ func (s *stage) run(ctx context.Context, kinds []fault, r *rand.Rand) error {
 	for _, m := range s.streams {
 		g.Go(func() error { return m.run(mail) })
 	}
-	t := newTable(kinds)
+	t, begin := newTable(kinds), time.Now()
 	failure := s.inflict(ctx, kinds, r, t)
 	enough()
 	if err := g.Wait(); err != nil {
@@ -98,7 +98,7 @@ func (s *stage) run(ctx context.Context, kinds []fault, r *rand.Rand) error {
 		return errors.Join(failure, err)
 	}
 	t.print(os.Stdout)
-	fmt.Printf("messages: %s; packets in clear: %d\n", total, clearPackets)
+	fmt.Printf("%d faults in %s; messages: %s; packets in clear: %d\n", t.times(), time.Since(begin).Round(time.Second), total, clearPackets)
 	if failure != nil { // the hosts are in the midst of it
 		return failure
 	}

@@ -42,16 +42,26 @@ func (t *table) late() (err error) {
 	return err
 }
 
+// print writes the table as Markdown has it, and so that it can be read as it is.
 func (t *table) print(w io.Writer) {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "fault\ttimes\tlongest until mail flowed: after its cause was gone\tafter it came\tmay take")
+	tw := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(tw, "| fault\t| times\t| mail flowed again after\t| may take\t| from its begin\t|")
+	fmt.Fprintln(tw, "|---\t|---\t|---\t|---\t|---\t|")
 	for _, f := range t.kinds {
 		r := t.rows[f.name]
-		still := "it flowed all the time"
+		still := "flowed on"
 		if !f.flows {
 			still = fmt.Sprintf("%.1f s", r.still.Seconds())
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%.1f s\t%s\t%s\n", f.name, r.times, r.back.Seconds(), still, f.within)
+		fmt.Fprintf(tw, "| %s\t| %d\t| %.1f s\t| %s\t| %s\t|\n", f.name, r.times, r.back.Seconds(), f.within, still)
 	}
 	tw.Flush()
+}
+
+// times is how many faults there were in all.
+func (t *table) times() (n int) {
+	for _, r := range t.rows {
+		n += r.times
+	}
+	return n
 }
