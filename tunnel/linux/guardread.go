@@ -122,10 +122,22 @@ func ruleSize(data []byte) (chain string, expressions int) {
 		case unix.NFTA_RULE_CHAIN:
 			chain = text(value)
 		case unix.NFTA_RULE_EXPRESSIONS:
-			if expressions = 0; !attributes(value, func(uint16, []byte) { expressions++ }) {
-				expressions = -1
-			}
+			expressions = countNested(value)
 		}
 	})
 	return chain, expressions
+}
+
+// countNested counts attributes that have others within; negative: one makes no
+// sense.
+func countNested(list []byte) (n int) {
+	sound := true
+	all := attributes(list, func(_ uint16, item []byte) {
+		n++
+		sound = attributes(item, func(uint16, []byte) {}) && sound
+	})
+	if !all || !sound {
+		return -1
+	}
+	return n
 }

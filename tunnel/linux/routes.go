@@ -183,7 +183,9 @@ func appendRouteRequest(b []byte, s tunnel.Step, links map[string]int) []byte {
 		return appendNumber(b, unix.RTA_PRIORITY, tunnel.TwinMetric)
 	}
 	b = appendNumber(b, unix.RTA_OIF, uint32(links[link]))
-	b = appendAddr(b, unix.RTA_PREFSRC, r.Src)
+	if r.Src.IsValid() { // one that is observed may have none
+		b = appendAddr(b, unix.RTA_PREFSRC, r.Src)
+	}
 	if r.MTU > 0 {
 		metrics := appendNumber(nil, unix.RTAX_MTU, uint32(r.MTU))
 		if r.Dst.Is6() { // below 1280 the kernel would not ask the other side for less (ip6_rt_min_advmss)
