@@ -47,11 +47,11 @@ func parseUAPI(r io.Reader, about int) (d tunnel.Device, err error) {
 	for lines.Scan() {
 		key, value, ok := bytes.Cut(lines.Bytes(), []byte("="))
 		if string(key) == "errno" {
-			switch n := p.number(value); {
-			case p.err != nil:
+			switch n, err := strconv.ParseInt(string(value), 10, 32); {
+			case err != nil:
 				return d, errUAPI
 			case n != 0:
-				return d, syscall.Errno(-n)
+				return d, syscall.Errno(max(n, -n))
 			}
 			return p.device, nil
 		}
@@ -78,7 +78,7 @@ func (p *uapiParser) take(key string, value []byte) {
 		p.device.PrivateKey = peers.PrivateKeyFrom(p.key(value))
 		return
 	case "listen_port":
-		p.device.ListenPort = uint16(p.number(value))
+		p.device.ListenPort = uint16(p.number(value, 16))
 		return
 	case "public_key":
 		p.device.Peers = append(p.device.Peers, tunnel.DevicePeer{PublicKey: p.key(value)})
@@ -99,17 +99,17 @@ func (p *uapiParser) takeOf(peer *tunnel.DevicePeer, key string, value []byte) {
 		p.note(err)
 		peer.Endpoint = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	case "last_handshake_time_sec":
-		p.seconds = p.number(value)
+		p.seconds = p.number(value, 40)
 	case "last_handshake_time_nsec":
-		if n := p.number(value); p.seconds > 0 {
+		if n := p.number(value, 30); p.seconds > 0 {
 			peer.LastHandshake = time.Unix(p.seconds, n)
 		}
 	case "tx_bytes":
-		peer.Sent = p.number(value)
+		peer.Sent = p.number(value, 63)
 	case "rx_bytes":
-		peer.Received = p.number(value)
+		peer.Received = p.number(value, 63)
 	case "persistent_keepalive_interval":
-		peer.Keepalive = time.Duration(p.number(value)) * time.Second
+		peer.Keepalive = time.Duration(p.number(value, 16)) * time.Second
 	case "allowed_ip":
 		a, err := netip.ParsePrefix(string(value))
 		p.note(err)
@@ -133,8 +133,9 @@ func (p *uapiParser) key(value []byte) (key [32]byte) {
 	return key
 }
 
-func (p *uapiParser) number(value []byte) int64 {
-	n, err := strconv.ParseInt(string(value), 10, 64)
+// number reads one that is not negative, and has so many bits at most.
+func (p *uapiParser) number(value []byte, bits int) int64 {
+	n, err := strconv.ParseUint(string(value), 10, bits)
 	p.note(err)
-	return n
+	return int64(n)
 }
