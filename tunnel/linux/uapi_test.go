@@ -1,9 +1,11 @@
 package linux
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -143,4 +145,60 @@ func TestUAPIWithoutDevice(t *testing.T) {
 			t.Errorf("%s: %v, %v", link, ok, err)
 		}
 	}
+}
+
+// uapiText says what UAPI says of a device.
+func uapiText(d tunnel.Device) string {
+	var b strings.Builder
+	private := d.PrivateKey.Bytes()
+	fmt.Fprintf(&b, "private_key=%x\nlisten_port=%d\n", private[:], d.ListenPort)
+	for _, p := range d.Peers {
+		psk := p.PresharedKey.Bytes()
+		fmt.Fprintf(&b, "public_key=%x\npreshared_key=%x\ntx_bytes=%d\nrx_bytes=%d\npersistent_keepalive_interval=%d\n",
+			p.PublicKey[:], psk[:], p.Sent, p.Received, p.Keepalive/time.Second)
+		if p.Endpoint.IsValid() {
+			fmt.Fprintf(&b, "endpoint=%s\n", p.Endpoint)
+		}
+		if !p.LastHandshake.IsZero() {
+			fmt.Fprintf(&b, "last_handshake_time_sec=%d\nlast_handshake_time_nsec=%d\n", p.LastHandshake.Unix(), p.LastHandshake.Nanosecond())
+		}
+		for _, a := range p.Allowed {
+			wide := netip.MustParsePrefix("10.0.0.0/8")
+			if a.IsValid() {
+				wide = netip.PrefixFrom(a, a.BitLen())
+			}
+			fmt.Fprintf(&b, "allowed_ip=%s\n", wide)
+		}
+	}
+	return b.String() + "errno=0\n\n"
+}
+
+// Whatever serves the socket says, it is an error that quotes none of it, or a
+// device that reads the same when it says that again.
+func FuzzParseUAPI(f *testing.F) {
+	for _, text := range []string{
+		twoPeers() + "errno=0\n\n", twoPeers(), "errno=0\n\n", "errno=-9223372036854775808\n", "listen_port=65536\nerrno=0\n", "listen_port=-1\nerrno=0\n", uapiText(twoPeersRead()),
+		"public_key=" + hexOf(1) + "\npersistent_keepalive_interval=9223372037\nerrno=0\n", "public_key=" + hexOf(1) + "\nendpoint=[fe80::1%x]:1\nallowed_ip=::/0\nerrno=0\n",
+		"private_key=" + hexOf(0x48)[:20] + "\nerrno=0\n", "\n\n", "=\nerrno=0\n", "errno=22\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, says string) {
+		d, err := parseUAPI(strings.NewReader(says), 1)
+		if err != nil {
+			if len(d.Peers) > 0 || !d.PrivateKey.IsZero() || !errors.Is(err, errUAPI) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, bufio.ErrTooLong) && !errors.As(err, new(syscall.Errno)) {
+				t.Errorf("%q: %+v, %v", says, d, err)
+			}
+			return
+		}
+		for _, p := range d.Peers {
+			if p.Keepalive < 0 || p.Sent < 0 || p.Received < 0 || !p.LastHandshake.IsZero() && p.LastHandshake.Unix() <= 0 {
+				t.Errorf("%q: %+v", says, p)
+			}
+		}
+		again, err := parseUAPI(strings.NewReader(uapiText(d)), 1)
+		if diff := cmp.Diff(d, again, deviceOpts); err != nil || diff != "" {
+			t.Errorf("%q: %v (-want +got):\n%s", says, err, diff)
+		}
+	})
 }
