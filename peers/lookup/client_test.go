@@ -285,7 +285,7 @@ func TestThousandsOfAddresses(t *testing.T) {
 			if q.Question[0].Qtype == dns.TypeAAAA {
 				text = fmt.Sprintf("mx.b.example. 300 IN AAAA 2001:db8::%x", i)
 			}
-			if network == "udp" || a.Len() > dns.MaxMsgSize-100 {
+			if network == "udp" {
 				break
 			}
 			if a.Answer = append(a.Answer, rr(t, "%s", text)); i > 2200 && q.Question[0].Qtype == dns.TypeAAAA {
@@ -297,7 +297,7 @@ func TestThousandsOfAddresses(t *testing.T) {
 		}
 		return true
 	})
-	s.Patience = 5 * time.Second
+	s.Patience = 30 * time.Second
 	got := s.Addresses(t.Context(), "mx.b.example")
 	if len(got.Addrs) < 5000 || got.NoIPv4 != nil || got.NoIPv6 != nil {
 		t.Errorf("got %d addresses (%v, %v)", len(got.Addrs), got.NoIPv4, got.NoIPv6)
