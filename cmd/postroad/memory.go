@@ -7,7 +7,7 @@ import (
 )
 
 // garbage is what the process may have of it beside WireGuard's peers, in bytes.
-const garbage = 60 << 20
+const garbage = 32 << 20
 
 // spareMemory bounds what is wasted where WireGuard runs within this process and
 // has many peers: by default that is as much as they need themselves.
