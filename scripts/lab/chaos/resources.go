@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
 )
 
-// Resources are what a daemon holds.
-type resources struct{ descriptors, goroutines, kB int }
+// Resources are what a daemon holds. Of its memory, that is what Go lets the heap
+// grow to before it collects garbage again: twice of what was in use at the last
+// time. How much is resident depends on how much of it was ever touched.
+type resources struct{ descriptors, goroutines, heapKB int }
 
 func (h *host) resources(ctx context.Context) (r resources, err error) {
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.Pid()))
@@ -21,17 +22,20 @@ func (h *host) resources(ctx context.Context) (r resources, err error) {
 	if err != nil {
 		return r, err
 	}
-	_, after, _ := strings.Cut(text, "\ngo_goroutines ")
-	if _, err := fmt.Sscan(after, &r.goroutines); err != nil {
-		return r, errors.New("the metrics say nothing of goroutines")
+	var heap float64 // bytes, in a float's notation
+	for name, into := range map[string]any{"go_goroutines": &r.goroutines, "go_memstats_next_gc_bytes": &heap} {
+		_, after, _ := strings.Cut(text, "\n"+name+" ")
+		if _, err := fmt.Sscan(after, into); err != nil {
+			return r, fmt.Errorf("the metrics say nothing of %s", name)
+		}
 	}
-	r.kB, err = h.Resident()
-	return r, err
+	r.heapKB = int(heap) >> 10
+	return r, nil
 }
 
 // spare is how much more a daemon may hold at the end than at the start: what it
 // measures and greets comes and goes.
-var spare = resources{descriptors: 6, goroutines: 10, kB: 24 << 10}
+var spare = resources{descriptors: 6, goroutines: 10, heapKB: 24 << 10}
 
 // more says what there is more of than at the start.
 func (r resources) more(begin resources) (all []string) {
@@ -41,7 +45,7 @@ func (r resources) more(begin resources) (all []string) {
 	}{
 		{"descriptors", r.descriptors, begin.descriptors, spare.descriptors},
 		{"goroutines", r.goroutines, begin.goroutines, spare.goroutines},
-		{"kB of memory", r.kB, begin.kB, spare.kB},
+		{"kB of heap", r.heapKB, begin.heapKB, spare.heapKB},
 	} {
 		if kind.at > kind.was+kind.spare {
 			all = append(all, fmt.Sprintf("%d %s, %d at the start", kind.at, kind.what, kind.was))
@@ -61,7 +65,7 @@ func (h *host) leftovers(ctx context.Context) (all []string) {
 		all = append(all, fmt.Sprintf("status: problem %q, file %+v", status.Problem, status.File))
 	}
 	for _, p := range status.Peers {
-		if p.State != "protected" {
+		if p.State != "protected" && p.State != "idle" { // which it is three minutes after the last mail
 			all = append(all, fmt.Sprintf("%s is %s: %s", p.Name, p.State, p.Reason))
 		}
 	}
