@@ -22,8 +22,9 @@ func TestKernelClockIsSet(t *testing.T) {
 		t.Skip("POSTROAD_TEST_CLOCK does not say that this machine's clock may be set")
 	}
 	ctx, r := newRoad(t, `policy = "prefer"`, `clear_after = "1m"`)
-	const ipv4Only = "inet_protocols = ipv4" // or mail that waits for a handshake takes the other family
-	alpha, bravo := postfix(ctx, t, r.Alpha, ipv4Only), postfix(ctx, t, r.Bravo, ipv4Only)
+	// Mail waits for a handshake, which comes after 15 s, and then for TCP's next try, 31 s after the first.
+	patient := []string{"inet_protocols = ipv4", "smtp_connect_timeout = 90s"}
+	alpha, bravo := postfix(ctx, t, r.Alpha, patient...), postfix(ctx, t, r.Bravo, patient...)
 	none := watch(ctx, t, r.Standard)
 	begin := time.Now()
 	set := func(off time.Duration) {
