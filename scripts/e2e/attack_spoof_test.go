@@ -106,19 +106,15 @@ func (b *spoofer) inFragments(from netip.Addr, sport layers.TCPPort, cut int, or
 	return frames
 }
 
+// spoofs are those over either family.
+var spoofs = []spoof{
+	{"plainly", true, extended()},
+	{"in fragments", true, cut(24, 0, 1)},
+	{"in fragments, the last first", true, cut(24, 1, 0)},
+}
+
 var spoofs4 = []spoof{
-	{"plainly", true, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
-		return [][]byte{b.frame(from, sport)}
-	}},
-	{"in fragments", true, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
-		return b.inFragments(from, sport, 24, 0, 1)
-	}},
-	{"in fragments, the last first", true, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
-		return b.inFragments(from, sport, 24, 1, 0)
-	}},
-	{"in fragments, the first without flags", true, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
-		return b.inFragments(from, sport, 8, 0, 1)
-	}},
+	{"in fragments, the first without flags", true, cut(8, 0, 1)},
 	{"with padding options", true, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
 		nop := layers.IPv4Option{OptionType: 1, OptionLength: 1}
 		return b.withOptions(from, sport, nop, nop, nop, nop)
@@ -132,23 +128,12 @@ var spoofs4 = []spoof{
 }
 
 var spoofs6 = []spoof{
-	{"plainly", true, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
-		return [][]byte{b.frame(from, sport)}
-	}},
-	{"in fragments", true, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
-		return b.inFragments(from, sport, 24, 0, 1)
-	}},
-	{"in fragments, the last first", true, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
-		return b.inFragments(from, sport, 24, 1, 0)
-	}},
-	{"in fragments, the first without flags", false, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
-		return b.inFragments(from, sport, 8, 0, 1)
-	}},
+	{"in fragments, the first without flags", false, cut(8, 0, 1)},
 	{"in one fragment", true, extended(extension{fragment, []byte{0, 0, 1, 2, 3, 4}})},
 	{"hop by hop", true, extended(extension{hopByHop, padding})},
 	{"with destination options", true, extended(extension{destination, padding})},
 	{"with all of them", true, extended(extension{hopByHop, padding}, extension{destination, padding}, extension{fragment, []byte{0, 0, 1, 2, 3, 5}}, extension{destination, padding})},
-	{"with a route behind it", true, extended(extension{routing, append([]byte{0, 0, 0, 0, 0, 0}, make([]byte, 0)...)})},
+	{"with a route behind it", true, extended(extension{routing, make([]byte, 6)})},
 	{"with the home address of a mobile node", false, func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
 		// RFC 6275, section 6.3: the packet comes from elsewhere, and its source is to be taken for this one.
 		body := append([]byte{1, 2, 0, 0, 201, 16}, from.AsSlice()...)
@@ -158,6 +143,12 @@ var spoofs6 = []spoof{
 		old := map[netip.Addr]netip.Addr{b.Bravo.IPv6: b.Bravo.IPv4, b.Charlie.IPv6: b.Charlie.IPv4}[from].As4()
 		return [][]byte{b.frame(netip.AddrFrom16(netip.AddrFrom4(old).As16()), sport)} // ::ffff:198.51.100.20
 	}},
+}
+
+func cut(after int, order ...int) func(*spoofer, netip.Addr, layers.TCPPort) [][]byte {
+	return func(b *spoofer, from netip.Addr, sport layers.TCPPort) [][]byte {
+		return b.inFragments(from, sport, after, order...)
+	}
 }
 
 func extended(extensions ...extension) func(*spoofer, netip.Addr, layers.TCPPort) [][]byte {
@@ -180,11 +171,11 @@ func TestAttackSpoofsPeer(t *testing.T) {
 		run(ctx, t, s.Host, "nft", "table inet deaf { chain in { type filter hook input priority -400; tcp flags & (syn | ack) == syn | ack drop; }; }")
 	}
 	for _, v6 := range []bool{false, true} {
-		spoofs := spoofs4
+		ways := spoofs4
 		if v6 {
-			spoofs = spoofs6
+			ways = spoofs6
 		}
-		for i, way := range spoofs {
+		for i, way := range slices.Concat(spoofs, ways) {
 			for _, ports := range []struct{ from, to layers.TCPPort }{{0, 25}, {0, 465}, {0, 587}, {25, 4000}} {
 				name := fmt.Sprintf("v6=%v/%s/%d to %d", v6, way.name, ports.from, ports.to)
 				t.Run(name, func(t *testing.T) {

@@ -23,28 +23,23 @@ import (
 type attacker struct {
 	*road
 	taps map[*lab.Site]*lab.Tap // his ends of the wires
-	macs map[*lab.Site]net.HardwareAddr
 }
 
 func newAttacker(ctx context.Context, t *testing.T, r *road) *attacker {
 	t.Helper()
-	a := &attacker{road: r, taps: map[*lab.Site]*lab.Tap{}, macs: map[*lab.Site]net.HardwareAddr{}}
+	a := &attacker{road: r, taps: map[*lab.Site]*lab.Tap{}}
 	for _, s := range r.Sites() {
-		// Frames as on a real wire: cut to its size, with checksums.
-		run(ctx, t, s.Host, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off", "tx-udp-segmentation", "off")
-		tap, err := r.Router.Tap(s.Link.RouterInterface)
+		tap, err := s.Link.Tap(ctx)
 		must(t, err)
 		t.Cleanup(func() { check(t, tap.Close()) })
 		a.taps[s] = tap
-		a.macs[s], err = net.ParseMAC(run(ctx, t, s.Host, "cat", "/sys/class/net/eth0/address"))
-		must(t, err)
 	}
 	return a
 }
 
 // ethernet is the header of a frame from the router to a host.
 func (a *attacker) ethernet(to *lab.Site, v6 bool) *layers.Ethernet {
-	e := &layers.Ethernet{SrcMAC: a.taps[to].Hardware, DstMAC: a.macs[to], EthernetType: layers.EthernetTypeIPv4}
+	e := &layers.Ethernet{SrcMAC: a.taps[to].Hardware, DstMAC: a.taps[to].Far, EthernetType: layers.EthernetTypeIPv4}
 	if v6 {
 		e.EthernetType = layers.EthernetTypeIPv6
 	}
@@ -124,29 +119,31 @@ func (a *attacker) skip(t *testing.T, s *lab.Site) {
 	}
 }
 
-// What an attacker does with the tunnels' packets that he has seen; each returns a
-// frame to send to the host that the packet was for.
+// What an attacker does with the tunnels' packets that he has seen: each returns a
+// frame to send to the host that the packet was for, or, if it is to go back, to
+// the other one.
 var replays = []struct {
 	name  string
+	back  bool
 	alter func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte
 }{
-	{"as they were", func(_ *attacker, _ *testing.T, _ *lab.Site, frame []byte) []byte { return frame }},
-	{"with a bit altered", func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
+	{"as they were", false, func(_ *attacker, _ *testing.T, _ *lab.Site, frame []byte) []byte { return frame }},
+	{"with a bit altered", false, func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
 		ip, udp, _ := sealedFrame(frame)
 		data := append([]byte(nil), udp.Payload...)
 		data[rand.IntN(len(data))] ^= 1 << rand.IntN(8)
 		return bytesOf(t, a.ethernet(to, false), ip, udp, gopacket.Payload(data))
 	}},
-	{"cut short", func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
+	{"cut short", false, func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
 		ip, udp, _ := sealedFrame(frame)
 		return bytesOf(t, a.ethernet(to, false), ip, udp, gopacket.Payload(udp.Payload[:rand.IntN(len(udp.Payload))]))
 	}},
-	{"from himself", func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
+	{"from himself", false, func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
 		ip, udp, _ := sealedFrame(frame)
 		ip.SrcIP, udp.SrcPort = net.IP{203, 0, 113, 66}, 6666
 		return bytesOf(t, a.ethernet(to, false), ip, udp, gopacket.Payload(udp.Payload))
 	}},
-	{"back to where they came from", func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
+	{"back to where they came from", true, func(a *attacker, t *testing.T, to *lab.Site, frame []byte) []byte {
 		ip, udp, _ := sealedFrame(frame)
 		ip.SrcIP, ip.DstIP = ip.DstIP, ip.SrcIP
 		to = a.other(to)
@@ -197,7 +194,7 @@ func TestAttackReplay(t *testing.T) {
 					for _, f := range frames {
 						f = way.alter(a, t, s, append([]byte(nil), f...))
 						to := s
-						if strings.HasPrefix(way.name, "back") {
+						if way.back {
 							to = a.other(s)
 						}
 						must(t, a.taps[to].Send(f))
@@ -274,12 +271,12 @@ func (a *attacker) lies(t *testing.T, v6 bool) map[string][][]byte {
 		gone := layers.CreateICMPv4TypeCode(layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4CodePort)
 		via := [4]byte{192, 0, 2, 66}
 		return map[string][][]byte{
-			"redirect of SMTP":                     {quoting(host, via, tcp, layers.IPProtocolTCP)},
-			"too big, it says of the tunnel":       {quoting(big, [4]byte{0, 0, 2, 88}, udp, layers.IPProtocolUDP)}, // 600 bytes
-			"too big, it says of SMTP":             {quoting(big, [4]byte{0, 0, 2, 88}, tcp, layers.IPProtocolTCP)},
-			"unreachable, it says of the tunnel":   {quoting(gone, [4]byte{}, udp, layers.IPProtocolUDP)},
-			"unreachable, it says of SMTP":         {quoting(gone, [4]byte{}, tcp, layers.IPProtocolTCP)},
-			"source quench, as of old, for 1 byte": {quoting(layers.CreateICMPv4TypeCode(layers.ICMPv4TypeSourceQuench, 0), [4]byte{}, tcp, layers.IPProtocolTCP)},
+			"redirect of SMTP":                   {quoting(host, via, tcp, layers.IPProtocolTCP)},
+			"too big, it says of the tunnel":     {quoting(big, [4]byte{0, 0, 2, 88}, udp, layers.IPProtocolUDP)}, // 600 bytes
+			"too big, it says of SMTP":           {quoting(big, [4]byte{0, 0, 2, 88}, tcp, layers.IPProtocolTCP)},
+			"unreachable, it says of the tunnel": {quoting(gone, [4]byte{}, udp, layers.IPProtocolUDP)},
+			"unreachable, it says of SMTP":       {quoting(gone, [4]byte{}, tcp, layers.IPProtocolTCP)},
+			"source quench, as of old":           {quoting(layers.CreateICMPv4TypeCode(layers.ICMPv4TypeSourceQuench, 0), [4]byte{}, tcp, layers.IPProtocolTCP)},
 		}
 	}
 	liar := netip.MustParseAddr("fe80::bad")

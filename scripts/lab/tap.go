@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +16,25 @@ import (
 type Tap struct {
 	file     *os.File
 	Hardware net.HardwareAddr // of the interface that he listens at; nil if it has none
+	Far      net.HardwareAddr // of the wire's other end, for [Link.Tap]
+}
+
+// Tap listens at the router's end of a wire, on which frames are from then on as on a real one: cut to its size, with
+// checksums.
+func (w *Link) Tap(ctx context.Context) (*Tap, error) {
+	if err := w.Host.quiet(ctx, "ethtool", "-K", w.HostInterface, "tx", "off", "tso", "off", "gso", "off", "gro", "off", "tx-udp-segmentation", "off"); err != nil {
+		return nil, err
+	}
+	far, err := w.Host.Run(ctx, "cat", "/sys/class/net/"+w.HostInterface+"/address")
+	if err != nil {
+		return nil, err
+	}
+	t, err := w.Router.Tap(w.RouterInterface)
+	if err != nil {
+		return nil, err
+	}
+	t.Far, err = net.ParseMAC(strings.TrimSpace(far))
+	return t, err
 }
 
 // Tap begins to listen at an interface of the host. What he does not read is kept, up to 64 MB.

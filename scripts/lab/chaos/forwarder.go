@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,11 +34,11 @@ func carriedBy(m manner) infliction {
 	return func(ctx context.Context, s *stage, _ *host, r *rand.Rand) (func(context.Context) error, error) {
 		f := &forwarder{manner: m, random: rand.New(rand.NewPCG(r.Uint64(), 3)), done: make(chan struct{})}
 		for i, h := range s.hosts {
-			wire, err := s.wire(ctx, h)
+			tap, err := h.Site.Link.Tap(ctx)
 			if err != nil {
 				return nil, err
 			}
-			f.wires[i] = wire
+			f.wires[i] = tap
 		}
 		drop := "nft 'table inet chaosway { chain forward { type filter hook forward priority 60; udp dport 51825 drop; }; }'"
 		if err := shell(drop, s.Router)(ctx); err != nil {
@@ -55,7 +53,7 @@ func carriedBy(m manner) infliction {
 
 // A forwarder carries the tunnels' packets between two hosts.
 type forwarder struct {
-	wires  [2]wire
+	wires  [2]*lab.Tap
 	manner manner
 	done   chan struct{}
 	group  sync.WaitGroup
@@ -64,24 +62,6 @@ type forwarder struct {
 	mu     sync.Mutex
 	random *rand.Rand
 	err    error
-}
-
-// A wire is the router's end of one.
-type wire struct {
-	*lab.Tap
-	host net.HardwareAddr // at the other end
-}
-
-func (s *stage) wire(ctx context.Context, h *host) (w wire, err error) {
-	out, err := h.Site.Run(ctx, "cat", "/sys/class/net/"+h.Site.Link.HostInterface+"/address")
-	if err != nil {
-		return w, err
-	}
-	if w.host, err = net.ParseMAC(strings.TrimSpace(out)); err != nil {
-		return w, err
-	}
-	w.Tap, err = s.Router.Tap(h.Site.Link.RouterInterface)
-	return w, err
 }
 
 func (f *forwarder) start() {
@@ -101,7 +81,7 @@ func (f *forwarder) stop() error {
 	return err
 }
 
-func (f *forwarder) carry(from, to wire) {
+func (f *forwarder) carry(from, to *lab.Tap) {
 	for {
 		select {
 		case <-f.done:
@@ -116,10 +96,10 @@ func (f *forwarder) carry(from, to wire) {
 			f.fail(err)
 			return
 		}
-		if !bytes.Equal(frame[6:12], from.host) || !sealed(frame) {
+		if !bytes.Equal(frame[6:12], from.Far) || !sealed(frame) {
 			continue
 		}
-		copy(frame, to.host)
+		copy(frame, to.Far)
 		copy(frame[6:], to.Hardware)
 		f.passed.Add(1)
 		f.mu.Lock()

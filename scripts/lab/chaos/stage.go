@@ -45,11 +45,6 @@ func newStage(ctx context.Context, r *rand.Rand) (_ *stage, err error) {
 }
 
 func (s *stage) build(ctx context.Context, r *rand.Rand) error {
-	for _, site := range s.Sites() { // frames of a wire's size, which can be sent on
-		if _, err := site.Run(ctx, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off", "tx-udp-segmentation", "off"); err != nil {
-			return err
-		}
-	}
 	if err := s.answer(ctx); err != nil {
 		return err
 	}
