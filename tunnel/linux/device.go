@@ -159,13 +159,11 @@ func portFree(port int) error {
 // doPeers configures the peers of steps of one kind in one go or, where that
 // fails, one by one, to learn of each whether it can be done.
 func doPeers[S tunnel.Step](steps []tunnel.Step, configs func(S) (link string, _ []wgtypes.PeerConfig)) []error {
-	var link string
-	var all []wgtypes.PeerConfig
-	for _, s := range steps {
-		on, some := configs(s.(S))
-		link, all = on, append(all, some...)
+	link, all := rounds(steps, configs)
+	var err error
+	for i := 0; i < len(all) && err == nil; i++ {
+		err = configure(link, wgtypes.Config{Peers: all[i]})
 	}
-	err := configure(link, wgtypes.Config{Peers: all})
 	switch {
 	case err == nil:
 		return nil
@@ -179,6 +177,23 @@ func doPeers[S tunnel.Step](steps []tunnel.Step, configs func(S) (link string, _
 		}
 	}
 	return errs
+}
+
+// rounds returns what comes first for all peers, then what comes second for any:
+// of more than 32 at once wgctrl leaves out what it is told of one for the second
+// time, but for its addresses.
+func rounds[S tunnel.Step](steps []tunnel.Step, configs func(S) (link string, _ []wgtypes.PeerConfig)) (link string, all [][]wgtypes.PeerConfig) {
+	for _, s := range steps {
+		on, some := configs(s.(S))
+		link = on
+		for i, one := range some {
+			if i == len(all) {
+				all = append(all, nil)
+			}
+			all[i] = append(all[i], one)
+		}
+	}
+	return link, all
 }
 
 func setPeer(s tunnel.SetPeer) (link string, _ []wgtypes.PeerConfig) {
