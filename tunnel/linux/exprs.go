@@ -72,10 +72,30 @@ func udpTo(port uint16) []expr.Any {
 		equal(binary.BigEndian.AppendUint16(nil, port)))
 }
 
-// udp sport
-func udpSource() []expr.Any {
+// udp sport, udp dport
+func udpPort(e end) []expr.Any {
 	return append(l4proto(unix.IPPROTO_UDP),
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 2})
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2 * uint32(e), Len: 2})
+}
+
+// udp length x, of a packet that carries size bytes
+func udpSize(size uint16) []expr.Any {
+	const header = 8
+	return append(l4proto(unix.IPPROTO_UDP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 4, Len: 2},
+		equal(binary.BigEndian.AppendUint16(nil, header+size)))
+}
+
+// @th,64,32 x: what a UDP packet carries begins with that number, lowest byte first
+func udpBegins(number uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 8, Len: 4},
+		equal(binary.LittleEndian.AppendUint32(nil, number))}
+}
+
+// update @set { ... }
+func update(name string) []expr.Any {
+	return []expr.Any{&expr.Dynset{SrcRegKey: 1, SetName: name, Operation: unix.NFT_DYNSET_OP_UPDATE}}
 }
 
 // ip ecn ect1 (RFC 3168, section 5)

@@ -19,6 +19,9 @@ const (
 	setOut6  = "out6"
 	setIn4   = "in4"
 	setIn6   = "in6"
+	// Who calls this host, by the first packet of a handshake: see Callers.
+	setCallers4 = "callers4"
+	setCallers6 = "callers6"
 )
 
 // Chains that are not hooked: packets on the link are sent to them.
@@ -26,6 +29,7 @@ const (
 	chainOwn      = "own"      // to our mail addresses only
 	chainAllowed  = "allowed"  // what the policy selects only
 	chainSelected = "selected" // what that is
+	chainCalling  = "calling"  // decides nothing: remembers who calls
 )
 
 // A chain of the guard: where it stands, and its rules.
@@ -54,6 +58,7 @@ func guardChains(g tunnel.Guard) []chain {
 		{"arriving", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, join(
 			one("on the link", in(on), jump(chainOwn)),
 			one("from ourselves", in(interfaces{"lo"}), accept()),
+			one("a handshake is begun: remember by whom", udpSize(initiationSize), udpPort(dst), inSet(setUDP), udpBegins(initiationType), jump(chainCalling)),
 			one("no SMTP: one look at each packet of the tunnels", notTCP(), accept()),
 			clearSMTP("clear SMTP from a peer", src, setIn4, setIn6, reject()),
 		)},
@@ -86,7 +91,7 @@ func guardChains(g tunnel.Guard) []chain {
 			one("on the link", out(on), accept()),
 			one("to ourselves", out(interfaces{"lo"}), accept()),
 			// The kernel's WireGuard lets routers fragment its packets, and copies ECN bits.
-			one("the link's measuring packets: whole or not at all", v4(), udpSource(), inSet(setUDP), ect1(), dontFragment()),
+			one("the link's measuring packets: whole or not at all", v4(), udpPort(src), inSet(setUDP), ect1(), dontFragment()),
 			one("no SMTP", notTCP(), accept()),
 			clearSMTP("clear SMTP to a peer", dst, setOut4, setOut6, reject()), // but not clearRest: here packets that follow still show the way that they left
 		)},
@@ -115,6 +120,10 @@ func guardChains(g tunnel.Guard) []chain {
 			one("answers of SMTP connections", tcpPort(src), inSet(setPorts), ctState(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), ret()),
 			icmpErrors("ICMP errors about connections on the link", ret()),
 			one("nothing else", drop()),
+		)},
+		{name: chainCalling, rules: join(
+			one("until the set's timeout, if there is room", v4(), addr4(src), update(setCallers4)),
+			one("until the set's timeout, if there is room", v6(), addr6(src), update(setCallers6)),
 		)},
 	}, natChains(g)...)
 }

@@ -107,8 +107,11 @@ func readSets(c *nftables.Conn, g *tunnel.Guard) bool {
 	found := map[string][]element{}
 	for _, want := range guardSets(tunnel.Guard{}) {
 		i := slices.IndexFunc(sets, func(s *nftables.Set) bool { return s.Name == want.name })
-		if i < 0 || sets[i].KeyType.Name != want.kind.Name {
+		if i < 0 || sets[i].KeyType.Name != want.kind.Name || sets[i].Dynamic != want.filled || sets[i].Timeout != want.set().Timeout {
 			whole = false
+			continue
+		}
+		if want.filled {
 			continue
 		}
 		about := len(found[pairs[want.name]])

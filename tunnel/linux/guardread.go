@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink/nl"
@@ -15,9 +16,10 @@ import (
 
 // An element is what we read of one in a set.
 type element struct {
-	key     [16]byte // as long as the set's type is
-	size    int      // of the key, in bytes
-	packets uint64   // that its counter says
+	key     [16]byte      // as long as the set's type is
+	size    int           // of the key, in bytes
+	packets uint64        // that its counter says
+	expires time.Duration // from now; zero: never
 }
 
 func (e *element) addr() (netip.Addr, bool) { return netip.AddrFromSlice(e.key[:e.size]) }
@@ -69,6 +71,10 @@ func parseElement(data []byte) (e element) {
 					e.packets = parseCounter(value)
 				}
 			})
+		case unix.NFTA_SET_ELEM_EXPIRATION:
+			if len(value) == 8 {
+				e.expires = time.Duration(binary.BigEndian.Uint64(value)) * time.Millisecond
+			}
 		}
 	})
 	return e

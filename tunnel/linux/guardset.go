@@ -22,6 +22,7 @@ type guardSet struct {
 	kind     nftables.SetDatatype
 	counting bool
 	keys     [][]byte
+	filled   bool // by packets: what is in it is no part of the wish
 }
 
 // guardSets lays the guard's elements out in sets.
@@ -29,20 +30,26 @@ func guardSets(g tunnel.Guard) []guardSet {
 	peers4, peers6 := addrKeys(g.Peers)
 	own4, own6 := addrKeys(g.Own)
 	return []guardSet{
-		{setPorts, nftables.TypeInetService, false, portKeys(g.Ports)},
-		{setUDP, nftables.TypeInetService, false, portKeys(g.UDP)},
-		{setOwn4, nftables.TypeIPAddr, false, own4},
-		{setOwn6, nftables.TypeIP6Addr, false, own6},
-		{setOut4, nftables.TypeIPAddr, true, peers4},
-		{setOut6, nftables.TypeIP6Addr, true, peers6},
-		{setIn4, nftables.TypeIPAddr, true, peers4},
-		{setIn6, nftables.TypeIP6Addr, true, peers6},
+		{name: setPorts, kind: nftables.TypeInetService, keys: portKeys(g.Ports)},
+		{name: setUDP, kind: nftables.TypeInetService, keys: portKeys(g.UDP)},
+		{name: setOwn4, kind: nftables.TypeIPAddr, keys: own4},
+		{name: setOwn6, kind: nftables.TypeIP6Addr, keys: own6},
+		{name: setOut4, kind: nftables.TypeIPAddr, counting: true, keys: peers4},
+		{name: setOut6, kind: nftables.TypeIP6Addr, counting: true, keys: peers6},
+		{name: setIn4, kind: nftables.TypeIPAddr, counting: true, keys: peers4},
+		{name: setIn6, kind: nftables.TypeIP6Addr, counting: true, keys: peers6},
+		{name: setCallers4, kind: nftables.TypeIPAddr, filled: true},
+		{name: setCallers6, kind: nftables.TypeIP6Addr, filled: true},
 	}
 }
 
 // set returns the set as the library wants it.
 func (s guardSet) set() *nftables.Set {
-	return &nftables.Set{Table: guardTable, Name: s.name, KeyType: s.kind, Counter: s.counting, KeyByteOrder: binaryutil.BigEndian}
+	set := &nftables.Set{Table: guardTable, Name: s.name, KeyType: s.kind, Counter: s.counting, KeyByteOrder: binaryutil.BigEndian}
+	if s.filled {
+		set.Dynamic, set.HasTimeout, set.Timeout, set.Size = true, true, callersKept, maxCallers
+	}
+	return set
 }
 
 // chunks returns the elements in portions that the library can take.
