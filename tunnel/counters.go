@@ -89,7 +89,7 @@ func (c *Counters) stepped(s Step, repair bool) {
 // settle notes that want is in place.
 func (l *Loop) settle(want State) {
 	for i := range want.Device.Peers {
-		want.Device.Peers[i].Repoint = false // done
+		want.Device.Peers[i].Repoint, want.Device.Peers[i].Anew = false, false // done
 	}
 	l.settled = &want
 }

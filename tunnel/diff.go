@@ -114,12 +114,17 @@ func changePeer(have *DevicePeer, want DevicePeer, now time.Time) (DevicePeer, b
 	}
 	moved := want.Endpoint.IsValid() && have.Endpoint != want.Endpoint &&
 		(want.Repoint || now.Sub(have.LastHandshake) > roamAfter)
-	if !moved {
+	want.Anew = want.Anew && !have.LastHandshake.IsZero()
+	switch {
+	case moved:
+	case want.Anew:
+		want.Endpoint = have.Endpoint // wherever it has roamed to
+	default:
 		want.Endpoint = netip.AddrPort{}
 	}
 	same := have.PresharedKey == want.PresharedKey && have.Keepalive == want.Keepalive &&
 		slices.Equal(have.Allowed, want.Allowed)
-	return want, moved || !same
+	return want, moved || want.Anew || !same
 }
 
 func raiseLink(have, want Link) Plan {
@@ -130,7 +135,7 @@ func raiseLink(have, want Link) Plan {
 }
 
 // greetPeers speaks to the peers that cannot know that we are there: those that
-// are new or reached at another place, and all when the link was down.
+// are new, made anew or reached at another place, and all when the link was down.
 func greetPeers(have, want State, now time.Time) Plan {
 	var p Plan
 	for i, peer := range want.Device.Peers {

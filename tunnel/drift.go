@@ -31,7 +31,7 @@ type cause int
 const (
 	wanted   cause = iota // the wish is another than before
 	repair                // somebody else has changed what stood
-	occasion              // neither: a peer is greeted, or its endpoint set back after it roamed
+	occasion              // neither: a peer is greeted or made anew, or its endpoint set back after it roamed
 )
 
 // causes returns a function that says why the steps from have to want are done.
@@ -59,8 +59,8 @@ func causes(before *State, have Device, want State, now time.Time) func(Step) ca
 	}
 }
 
-// roamed says whether a step only sets back the endpoint of a peer that was
-// heard of at another one, which nobody did wrong.
+// roamed says whether a step only makes a peer anew, or sets back the endpoint of
+// one that was heard of at another one, which nobody did wrong.
 func roamed(have Device, s Step) bool {
 	set, ok := s.(SetPeer)
 	was := have.peer(set.Peer.PublicKey)

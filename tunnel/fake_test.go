@@ -26,6 +26,7 @@ type fake struct {
 	echoes   bool          // the watcher hears of what is done, as the kernel has it
 	then     func(*State)  // is done once, by somebody else, right after the next step; nil: nothing
 
+	callers     map[netip.Addr]time.Time
 	connections map[netip.Addr]int
 	asked       []uint16 // ports that connections were asked for
 	uncounted   error
@@ -67,6 +68,19 @@ func (f *fake) Connections(_ context.Context, ports []uint16) (map[netip.Addr]in
 	defer f.mu.Unlock()
 	f.asked = ports
 	return f.connections, f.uncounted
+}
+
+// calls has a host begin a handshake, and not be let in.
+func (f *fake) calls(from netip.Addr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.callers = map[netip.Addr]time.Time{from: time.Now()}
+}
+
+func (f *fake) Callers(context.Context) (map[netip.Addr]time.Time, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.callers, nil
 }
 
 // damage changes the state behind the loop's back, as an operator would, and
@@ -226,13 +240,15 @@ func (f *fake) setPeer(p DevicePeer) {
 		if d.Peers[i].PublicKey != p.PublicKey {
 			continue
 		}
-		p.LastHandshake = d.Peers[i].LastHandshake
+		if !p.Anew {
+			p.LastHandshake = d.Peers[i].LastHandshake
+		}
 		if !p.Endpoint.IsValid() {
 			p.Endpoint = d.Peers[i].Endpoint
 		}
 	}
 	d.Peers = slices.DeleteFunc(d.Peers, func(q DevicePeer) bool { return q.PublicKey == p.PublicKey })
-	p.Repoint = false
+	p.Repoint, p.Anew = false, false
 	d.Peers = append(d.Peers, p)
 	slices.SortFunc(d.Peers, func(a, b DevicePeer) int { return slices.Compare(a.PublicKey[:], b.PublicKey[:]) })
 }

@@ -96,7 +96,7 @@ func TestUnheardTakeTurns(t *testing.T) {
 	called := map[peers.PublicKey]int{}
 	calls := 0
 	for now = now.Add(callInterval); len(called) < n; now = now.Add(5 * time.Second) {
-		for key := range tr.unheard(now) {
+		for key := range tr.unheard(nil, now) {
 			called[key]++
 			calls++
 		}

@@ -29,6 +29,10 @@ type System interface {
 	// established and have one of the ports on either side. IPv4-mapped addresses
 	// count as IPv4. It may be called from any goroutine.
 	Connections(ctx context.Context, ports []uint16) (map[netip.Addr]int, error)
+	// Callers says who has begun handshakes with this host within the last seconds,
+	// let in or not, and when last. The addresses may be made up, and some may be
+	// left out where they are too many. It costs little.
+	Callers(ctx context.Context) (map[netip.Addr]time.Time, error)
 }
 
 // A Query says what to observe beside what bears our marks.
@@ -135,9 +139,11 @@ type Loop struct {
 	domains     *domains
 	domainLog   domainLog
 	mtus        *mtus
-	settled     *State // what was in place after the last clean pass; nil: there was none
-	wished      State  // by the last pass
-	up          bool   // the link is, as the last look has shown
+	settled     *State                   // what was in place after the last clean pass; nil: there was none
+	wished      State                    // by the last pass
+	up          bool                     // the link is, as the last look has shown
+	seen        []DevicePeer             // by that look
+	callers     map[netip.Addr]time.Time // lately
 	greetings   greetings
 	inProcess   int // peers, as Embedded was told
 	counters    Counters

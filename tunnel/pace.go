@@ -4,6 +4,7 @@ import "time"
 
 const (
 	idleShare  = 50 // times as long as a pass took is waited for the next if nothing happens
+	restShare  = 10 // the same while a peer is shut out
 	stormShare = 4  // the same under a storm of events
 )
 
@@ -56,6 +57,10 @@ func (p *pace) passed(now time.Time, steps int, err error, patience time.Duratio
 	p.backoff = 0
 	return p.seldom(patience)
 }
+
+// rested says whether the last pass is long enough ago for one that anybody can have
+// us make, by calling in a peer's name.
+func (p *pace) rested(now time.Time) bool { return now.Sub(p.last) >= p.took*restShare }
 
 // seldom makes a wait long enough for passes not to take much of a processor's
 // time, with however many peers.

@@ -109,6 +109,7 @@ type DevicePeer struct {
 	Keepalive    time.Duration // zero: off
 
 	Repoint bool // wish only: take Endpoint even if the peer has roamed
+	Anew    bool // wish only: if there ever was a handshake, forget it and all that came of it
 
 	LastHandshake time.Time // observed only; zero: never
 	Received      int64     // observed only, bytes

@@ -55,7 +55,8 @@ type (
 		ListenPort uint16
 	}
 	// SetPeer adds a peer or changes it to what is given, all but the
-	// endpoint, which stays where that is zero.
+	// endpoint, which stays where that is zero. Anew, it is removed first: its
+	// packets wait, as routes and guard stay.
 	SetPeer struct {
 		Link string
 		Peer DevicePeer
@@ -179,6 +180,9 @@ func (p DevicePeer) words() string {
 	}
 	if !p.PresharedKey.IsZero() {
 		w += ", preshared key"
+	}
+	if p.Anew {
+		w += ", made anew"
 	}
 	return w
 }

@@ -121,14 +121,18 @@ func (m *memory) notice(s *PeerStatus, now time.Time) {
 	}
 }
 
-// unheard returns the peers that do not answer and are to be spoken to again,
-// and takes it that they are. Of too many it is those that were not for longest.
-func (t *tracker) unheard(now time.Time) map[peers.PublicKey]bool {
+// unheard returns the peers that do not answer, or are shut out when they call, and
+// are to be spoken to again, and takes it that they are. Of too many it is those
+// that were not for longest.
+func (t *tracker) unheard(shut map[peers.PublicKey]bool, now time.Time) map[peers.PublicKey]bool {
 	var quiets []peers.PublicKey
 	for key, m := range t.peers {
 		quiet, gap := m.state == Waiting || m.unanswered, callInterval
 		if m.silent {
 			quiet, gap = true, policyCallInterval
+		}
+		if shut[key] {
+			quiet, gap = true, callBackGap
 		}
 		if quiet && now.Sub(m.called) >= gap {
 			quiets = append(quiets, key)

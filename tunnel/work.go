@@ -15,6 +15,8 @@ import (
 func (l *Loop) work(ctx context.Context) error {
 	due := time.NewTimer(0)
 	defer due.Stop()
+	listen := time.NewTimer(listenInterval)
+	defer listen.Stop()
 	var alive <-chan time.Time
 	if l.AliveEvery > 0 {
 		ticker := time.NewTicker(l.AliveEvery)
@@ -39,6 +41,11 @@ func (l *Loop) work(ctx context.Context) error {
 			}
 		case <-l.greetings.due:
 			l.greetNext(ctx)
+		case <-listen.C:
+			if now := time.Now(); l.pace.rested(now) && l.listen(ctx, now) {
+				due.Reset(0)
+			}
+			listen.Reset(listenInterval)
 		case <-l.pokes:
 			due.Reset(l.pace.poked(time.Now()))
 		case <-l.events:
@@ -97,6 +104,8 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 	l.policies.look(l.config, have, now) // here alone: reports judge by what was decided
 	l.remember()
 	want := l.want(have, facts)
+	shut := shutOut(l.callers, have.Device.Peers, now)
+	forget(want.Device, have.Device, shut, now)
 	l.wished = want
 	plan, later := putOff(Diff(have, want, now))
 	why := causes(l.settled, have.Device, want, now)
@@ -118,9 +127,9 @@ func (l *Loop) apply(ctx context.Context) (steps int, err error) {
 		l.tracker.update(l.judge(have, want, now), now)
 		l.logRemarks(now)
 		l.domainLog.update(l.judgeDomains(), now)
-		l.up = have.Link.Up
+		l.up, l.seen = have.Link.Up, have.Device.Peers
 		l.embedded(have.Link.Backend, len(have.Device.Peers))
-		err = l.callUnheard(ctx, have.Link.Up, want, now)
+		err = l.callUnheard(ctx, have.Link.Up, want, shut, now)
 	}
 	l.logSteps(done, why) // last: by now the watcher has heard who it was
 	return len(done), errors.Join(doErr, err)
@@ -146,6 +155,9 @@ func (l *Loop) logSteps(done []Step, why func(Step) cause) {
 	if n := len(by[wanted]); n > 0 {
 		l.Log.Info("changes applied", "steps", n)
 	}
+	if n := countAnew(done); n > 0 {
+		l.Log.Warn("this host's clock was ahead: peers that are not let in by it are made anew", "peers", n)
+	}
 	now := time.Now()
 	l.drift.add(by[repair])
 	for _, s := range by[repair] {
@@ -154,14 +166,14 @@ func (l *Loop) logSteps(done []Step, why func(Step) cause) {
 	l.drift.tell(l.Log, now)
 }
 
-// callUnheard speaks again to the peers that do not answer: whichever side is
-// mended, they meet without mail having to come first, and a look at the wire
-// shows what each of them says.
-func (l *Loop) callUnheard(ctx context.Context, up bool, want State, now time.Time) error {
+// callUnheard speaks again to the peers that do not answer, and to those that are
+// shut out: whichever side is mended, they meet without mail having to come first,
+// and a look at the wire shows what each of them says.
+func (l *Loop) callUnheard(ctx context.Context, up bool, want State, shut map[peers.PublicKey]bool, now time.Time) error {
 	if !up {
 		return nil
 	}
-	due := l.tracker.unheard(now)
+	due := l.tracker.unheard(shut, now)
 	l.hurryNames(due, now)
 	var greet []Step
 	for _, p := range want.Device.Peers {

@@ -210,6 +210,9 @@ func setPeer(s tunnel.SetPeer) (link string, _ []wgtypes.PeerConfig) {
 	for _, a := range s.Peer.Allowed {
 		cfg.AllowedIPs = append(cfg.AllowedIPs, *ipNet(netip.PrefixFrom(a, a.BitLen())))
 	}
+	if s.Peer.Anew {
+		return s.Link, []wgtypes.PeerConfig{{PublicKey: cfg.PublicKey, Remove: true}, cfg}
+	}
 	return s.Link, []wgtypes.PeerConfig{cfg}
 }
 

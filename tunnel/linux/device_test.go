@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -32,5 +33,23 @@ func TestRoundsTellOfAPeerOnceAtATime(t *testing.T) {
 		if len(told) != n || len(all[round]) != n {
 			t.Errorf("round %d tells %d times of %d peers", round, len(all[round]), len(told))
 		}
+	}
+}
+
+// A peer that is made anew is removed, then added as it is to be; others stay.
+func TestPeerMadeAnewIsRemovedFirst(t *testing.T) {
+	peer := func(n byte, anew bool) tunnel.Step {
+		return tunnel.SetPeer{Link: "postroad0", Peer: tunnel.DevicePeer{PublicKey: peers.PublicKey{n}, Anew: anew,
+			Endpoint: netip.MustParseAddrPort("203.0.113.7:4000"), Allowed: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}}
+	}
+	_, all := rounds([]tunnel.Step{peer(1, true), peer(2, false)}, setPeer)
+	if len(all) != 2 || len(all[0]) != 2 || len(all[1]) != 1 {
+		t.Fatalf("not two rounds, of two and one: %v", all)
+	}
+	if gone, stays := all[0][0], all[0][1]; !gone.Remove || stays.Remove || len(stays.AllowedIPs) != 1 {
+		t.Errorf("first: %+v", all[0])
+	}
+	if again := all[1][0]; again.Remove || again.PublicKey != all[0][0].PublicKey || again.Endpoint == nil || len(again.AllowedIPs) != 1 {
+		t.Errorf("then: %+v", again)
 	}
 }
