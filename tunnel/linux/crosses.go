@@ -66,6 +66,26 @@ func (k *Kernel) Crosses(ctx context.Context, way tunnel.MTUWay, size int, withi
 	return false, err
 }
 
+// disturb sends one of a peer's addresses a packet that it refuses, unless there is
+// no way there.
+func (k *Kernel) disturb(addrs []netip.Addr) {
+	if k.link.Load() == 0 { // it has just been made: there is no session
+		return
+	}
+	d := net.Dialer{Control: k.intoTunnel}
+	for _, a := range addrs {
+		c, err := d.Dial("udp", netip.AddrPortFrom(a, probedPort).String())
+		if err != nil {
+			continue
+		}
+		_, err = c.Write([]byte{0})
+		c.Close()
+		if err == nil {
+			return
+		}
+	}
+}
+
 // Sent implements tunnel.Prober.
 func (k *Kernel) Sent() int64 {
 	link, err := netlink.LinkByIndex(int(k.link.Load()))

@@ -228,6 +228,18 @@ func (k *Kernel) greet(steps []tunnel.Step) []error {
 	return nil
 }
 
+// greetKernels begins handshakes of the kernel's WireGuard. Where that takes a
+// session for alive, a keepalive says nothing new to a peer that has lost it. So
+// they are sent a packet, too, that they refuse: if no answer comes, WireGuard
+// begins a handshake after 15 s (whitepaper, section 6.5).
+func (k *Kernel) greetKernels(steps []tunnel.Step) []error {
+	errs := doPeers(steps, greetPeer)
+	for _, s := range steps {
+		k.disturb(s.(tunnel.GreetPeer).Peer.Allowed)
+	}
+	return errs
+}
+
 // greetPeer switches the keepalive on, which makes WireGuard send one at once
 // and so begin a handshake, and then sets it to what it should be.
 func greetPeer(s tunnel.GreetPeer) (link string, all []wgtypes.PeerConfig) {

@@ -106,7 +106,7 @@ func (k *Kernel) Do(_ context.Context, steps []tunnel.Step) []error {
 		if k.device != nil {
 			return k.greet(steps)
 		}
-		return doPeers(steps, greetPeer)
+		return k.greetKernels(steps)
 	case tunnel.SetRoute, tunnel.RemoveRoute:
 		return doRoutes(steps)
 	}
