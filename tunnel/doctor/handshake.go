@@ -112,7 +112,7 @@ func theirClock(e *Evidence, p *Peer) []Finding {
 		}
 		if !p.Answered && p.Seen.Out.Responses == 0 && p.Accepted > 0 && p.Accepted == p.Arrived {
 			return found(Problem, 86, "it calls with the right key, and WireGuard here does not answer: its clock has gone backwards since it called last",
-				"have its operator set the clock; `systemctl restart postroad` here forgets what it called with before")
+				"have its operator set the clock; the daemon here calls it every few seconds, and is let in")
 		}
 	}
 	return nil

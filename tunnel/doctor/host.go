@@ -253,7 +253,7 @@ const skewed = 10 * time.Minute
 // handshakes that are older than the last one they saw.
 func clock(e *Evidence) (all []Finding) {
 	const mend = "set the clock and keep it right (`timedatectl set-ntp true`, or chrony); who has seen this host's later time " +
-		"refuses its handshakes until then, or until its own postroad is restarted"
+		"refuses its handshakes until then, and has to call it, as postroad does within seconds"
 	for _, f := range e.Host.Future {
 		all = append(all, found(Problem, 89, fmt.Sprintf("the clock has gone backwards: %s was changed later than now, %s", f, e.Now.Format(time.DateTime)), mend)...)
 	}
