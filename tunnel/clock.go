@@ -28,11 +28,26 @@ type clockStep struct {
 // long the process has run, by one that nobody sets.
 func (c *clock) look(wall time.Time, up time.Duration) {
 	elapsed := up - c.up
-	if by := wall.Sub(c.wall) - elapsed; !c.wall.IsZero() && by > max(interval, elapsed) {
+	by := wall.Sub(c.wall) - elapsed
+	switch {
+	case c.wall.IsZero() || by.Abs() <= max(interval, elapsed):
+	case by > 0:
 		c.steps = append(c.steps, clockStep{c.wall.Add(elapsed), by, up})
+	default:
+		c.takeBack(-by)
 	}
 	c.wall, c.up = wall, up
-	c.steps = slices.DeleteFunc(c.steps, func(s clockStep) bool { return up-s.up > sessionLife }) // what was alive then has ended
+	c.steps = slices.DeleteFunc(c.steps, func(s clockStep) bool { return s.by == 0 || up-s.up > sessionLife }) // what was alive then has ended
+}
+
+// takeBack undoes what was set forward last: else what is dated from now on, as if
+// before that, would seem to be in the future.
+func (c *clock) takeBack(by time.Duration) {
+	for i := len(c.steps) - 1; i >= 0; i-- {
+		s := &c.steps[i]
+		taken := min(by, s.by)
+		s.by, by = s.by-taken, by-taken
+	}
 }
 
 // correct dates what WireGuard has dated.

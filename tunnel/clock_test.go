@@ -67,3 +67,26 @@ func TestClockThatRuns(t *testing.T) {
 		}
 	}
 }
+
+// By a clock that was set forward and back again, what is dated since is as old as
+// it is, and so is what was dated before it was set forward.
+func TestClockIsSetForwardAndBack(t *testing.T) {
+	begin := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	for _, back := range []time.Duration{time.Hour, 2 * time.Hour, 3 * time.Hour, 5 * time.Hour} {
+		var c clock
+		off := time.Duration(0)
+		at := func(d time.Duration) time.Time { return begin.Add(d + off) }
+		for i, step := range []time.Duration{0, time.Hour, 2 * time.Hour, -back} {
+			off += step
+			c.look(at(time.Duration(i)*10*time.Second), time.Duration(i)*10*time.Second)
+		}
+		if since := at(32 * time.Second); !c.correct(since).Equal(since) {
+			t.Errorf("back by %s: what is of %s counts as of %s", back, since, c.correct(since))
+		}
+		if back <= 3*time.Hour {
+			if age := at(35 * time.Second).Sub(c.correct(begin)); age != 35*time.Second {
+				t.Errorf("back by %s: what is 35 s old counts as %s old", back, age)
+			}
+		}
+	}
+}
