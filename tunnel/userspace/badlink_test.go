@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -148,6 +149,14 @@ type host struct {
 
 func newHost(t testing.TB, own *ecdh.PrivateKey, peer *ecdh.PublicKey) *host {
 	t.Helper()
+	h := newHostFor(t, own, residents)
+	h.set(t, fmt.Sprintf("public_key=%x\nallowed_ip=0.0.0.0/0\n", peer.Bytes()))
+	return h
+}
+
+// newHostFor returns one with room for so many peers that stay.
+func newHostFor(t testing.TB, own *ecdh.PrivateKey, room int) *host {
+	t.Helper()
 	b := newBind(nil)
 	_, port, err := b.Open(0) // one that is free
 	if err == nil {
@@ -157,9 +166,14 @@ func newHost(t testing.TB, own *ecdh.PrivateKey, peer *ecdh.PublicKey) *host {
 		t.Fatal(err)
 	}
 	h := &host{pipe: newPipe(), bind: b, port: port}
-	h.dev = device.NewDevice(h.pipe, b, device.NewLogger(device.LogLevelSilent, ""))
-	t.Cleanup(h.dev.Close)
-	h.set(t, fmt.Sprintf("private_key=%s\nlisten_port=%d\npublic_key=%s\nallowed_ip=0.0.0.0/0\n", hex.EncodeToString(own.Bytes()), port, hex.EncodeToString(peer.Bytes())))
+	b.roster = newRoster(b, room)
+	h.dev = device.NewDevice(watched{h.pipe, b.roster}, b, device.NewLogger(device.LogLevelSilent, ""))
+	b.roster.begin(h.dev)
+	t.Cleanup(func() {
+		b.roster.end()
+		h.dev.Close()
+	})
+	h.set(t, fmt.Sprintf("private_key=%x\nlisten_port=%d\n", own.Bytes(), port))
 	if err := h.dev.Up(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +182,7 @@ func newHost(t testing.TB, own *ecdh.PrivateKey, peer *ecdh.PublicKey) *host {
 
 func (h *host) set(t testing.TB, config string) {
 	t.Helper()
-	if err := h.dev.IpcSet(config); err != nil {
+	if err := h.bind.roster.setText(strings.Split(strings.TrimSuffix(config, "\n"), "\n")); err != nil {
 		t.Fatal(err)
 	}
 }

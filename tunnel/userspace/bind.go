@@ -35,6 +35,7 @@ type bind struct {
 	routes *routes
 	work   *processors
 	door   *admission
+	roster *roster // nil: the device has all peers
 }
 
 var _ conn.Bind = (*bind)(nil)
@@ -72,7 +73,9 @@ func (b *bind) open(port uint16) (fns []conn.ReceiveFunc, actual uint16, err err
 		}
 		port = s.port()
 		f.at.Store(s)
-		fns = append(fns, newReceiver(s, b.work, b.door).receive)
+		r := newReceiver(s, b.work, b.door)
+		r.roster = b.roster
+		fns = append(fns, r.receive)
 	}
 	if len(fns) == 0 {
 		return nil, 0, unix.EAFNOSUPPORT

@@ -29,10 +29,11 @@ const MaxPeers = device.MaxPeers
 // A Device is an interface whose WireGuard runs in this process. It goes when
 // the process does.
 type Device struct {
-	dev  *device.Device
-	uapi net.Listener
-	name string
-	work *processors
+	dev    *device.Device
+	roster *roster
+	uapi   net.Listener
+	name   string
+	work   *processors
 }
 
 // Create makes the interface, down and without peers, and serves its UAPI
@@ -51,7 +52,10 @@ func Create(name string, mtu int, log *slog.Logger) (*Device, error) {
 		t.Close()
 		return nil, err
 	}
-	d := &Device{dev: device.NewDevice(t, newBind(work), logger(log)), uapi: uapi, name: name, work: work}
+	bind := newBind(work)
+	bind.roster = newRoster(bind, residents)
+	d := &Device{dev: device.NewDevice(watched{t, bind.roster}, bind, logger(log)), roster: bind.roster, uapi: uapi, name: name, work: work}
+	d.roster.begin(d.dev)
 	go d.serve()
 	return d, nil
 }
@@ -109,7 +113,7 @@ func (d *Device) serve() {
 		if err != nil {
 			return
 		}
-		go d.dev.IpcHandle(c)
+		go d.roster.handle(c)
 	}
 }
 
@@ -125,15 +129,11 @@ func (d *Device) Up() error {
 	return nil
 }
 
-// Greet begins a handshake with a peer, if the device has it and has not just begun
+// Greet begins a handshake with a peer, if it is configured and none has just begun
 // one. The way that UAPI has, to switch the keepalive on, has a peer that does not
 // answer hold a packet's buffer of 64 KiB for as long as it is tried. That there
 // is no way to the peer is logged, and tried again by the device's own timers.
-func (d *Device) Greet(peer [32]byte) {
-	if p := d.dev.LookupPeer(peer); p != nil {
-		_ = p.SendHandshakeInitiation(false)
-	}
-}
+func (d *Device) Greet(peer [32]byte) { d.roster.greet(peer) }
 
 // Hurry has all processors used until done is called, however few are enough for
 // the packets.
@@ -156,5 +156,6 @@ func (d *Device) Gone() bool {
 // Close removes the interface and ends all sessions. It may be called again.
 func (d *Device) Close() {
 	d.uapi.Close()
+	d.roster.end()
 	d.dev.Close()
 }

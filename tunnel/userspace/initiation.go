@@ -24,6 +24,7 @@ const (
 type Initiation struct {
 	Sender [32]byte  // the public key that who sent it has the other half of
 	Time   time.Time // on the sender's clock
+	stamp  [12]byte  // the same as TAI64N, whose order is that of time
 }
 
 var errNotForUs = errors.New("the initiation does not open with this key")
@@ -42,12 +43,16 @@ func For(public [32]byte, message []byte) bool {
 // Open reads a handshake initiation with the private key of whom it is for. That
 // it opens proves nothing of when it was sent: it may be a replay.
 func Open(private [32]byte, message []byte) (i Initiation, err error) {
-	if len(message) != device.MessageInitiationSize {
-		return i, errNotForUs
-	}
 	key, err := ecdh.X25519().NewPrivateKey(private[:])
 	if err != nil {
 		return i, err
+	}
+	return open(key, message)
+}
+
+func open(key *ecdh.PrivateKey, message []byte) (i Initiation, err error) {
+	if len(message) != device.MessageInitiationSize {
+		return i, errNotForUs
 	}
 	ephemeral := message[ephemeralAt:staticAt]
 	n := noise{chain: device.InitialChainKey, hash: device.InitialHash}
@@ -62,7 +67,7 @@ func Open(private [32]byte, message []byte) (i Initiation, err error) {
 	if err != nil {
 		return i, err
 	}
-	return Initiation{Sender: [32]byte(static), Time: tai64n(stamp)}, nil
+	return Initiation{Sender: [32]byte(static), Time: tai64n(stamp), stamp: [12]byte(stamp)}, nil
 }
 
 // noise is the state of a Noise handshake, as far as its responder gets with

@@ -1,6 +1,7 @@
 package userspace
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -39,6 +40,8 @@ type receiver struct {
 	socket   *socket
 	work     *processors
 	door     *admission
+	roster   *roster               // nil: the device has all peers
+	late     chan arrival          // what the roster gives back
 	try      func(fd uintptr) bool // readSome, made once
 	messages []message
 	names    []wireAddr
@@ -70,6 +73,7 @@ func newReceiver(s *socket, work *processors, door *admission) *receiver {
 		socket:   s,
 		work:     work,
 		door:     door,
+		late:     make(chan arrival, manySlots),
 		messages: make([]message, manySlots),
 		names:    make([]wireAddr, manySlots),
 		vectors:  make([]unix.Iovec, manySlots),
@@ -104,6 +108,9 @@ func (r *receiver) reset(i int) {
 func (r *receiver) receive(bufs [][]byte, sizes []int, endpoints []conn.Endpoint) (int, error) {
 	runtime.Gosched() // as in Read of the interface
 	for r.next == r.got {
+		if n := r.handOut(bufs, sizes, endpoints); n > 0 {
+			return n, nil
+		}
 		if err := r.read(); err != nil {
 			return 0, err
 		}
@@ -114,7 +121,7 @@ func (r *receiver) receive(bufs [][]byte, sizes []int, endpoints []conn.Endpoint
 		if len(packet) > len(bufs[n]) {
 			continue // it is larger than any that WireGuard sends
 		}
-		if !r.door.admits(packet, r.endpoint.DstIP(), time.Now) {
+		if !r.door.admits(packet, r.endpoint.DstIP(), time.Now) || r.roster.takes(packet, r) {
 			continue
 		}
 		sizes[n], endpoints[n] = copy(bufs[n], packet), r.endpoint
@@ -122,6 +129,29 @@ func (r *receiver) receive(bufs [][]byte, sizes []int, endpoints []conn.Endpoint
 	}
 	r.work.moved(n)
 	return n, nil
+}
+
+// again has a packet that was taken handed out. In a flood it may be lost.
+func (r *receiver) again(a arrival) {
+	select {
+	case r.late <- a:
+		_ = r.socket.conn.SetReadDeadline(time.Unix(1, 0)) // wakes who waits for packets; an error: it is closed
+	default:
+	}
+}
+
+// handOut hands out what was given back.
+func (r *receiver) handOut(bufs [][]byte, sizes []int, endpoints []conn.Endpoint) (n int) {
+	for n < len(bufs) {
+		select {
+		case a := <-r.late:
+			sizes[n], endpoints[n] = copy(bufs[n], a.message), a.from
+			n++
+		default:
+			return n
+		}
+	}
+	return n
 }
 
 // packet returns the next of the packets that have been read.
@@ -175,7 +205,11 @@ func (r *receiver) read() error {
 	if r.single++; r.single > patience {
 		r.slots = manySlots
 	}
-	if err := r.socket.raw.Read(r.try); err != nil {
+	err := r.socket.raw.Read(r.try)
+	if errors.Is(err, os.ErrDeadlineExceeded) { // see again
+		return r.socket.conn.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", net.ErrClosed, err) // it has no other reason
 	}
 	return r.failure
