@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	greetedAtOnce = 32                    // peers: WireGuard within the process takes some 100 µs for each
-	greetGap      = 10 * time.Millisecond // at least between two times
+	greetedAtOnce = 32                     // peers: WireGuard within the process takes some 100 µs for each
+	greetGap      = 100 * time.Millisecond // at least between two times
 )
 
 // greetings are peers that are still to be spoken to. A handshake costs much of
