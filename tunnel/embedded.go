@@ -6,8 +6,8 @@ import (
 	"postroad/peers"
 )
 
-// What peers cost where WireGuard runs within this process: each has queues and
-// two goroutines there, as upstream's device has it.
+// What peers cost where WireGuard runs within this process: each that is in use has
+// queues and two goroutines there, as upstream's device has it.
 const (
 	EmbeddedPeerSize = 40 << 10 // bytes, about
 	embeddedMany     = 2000     // peers, from which on the kernel's WireGuard is the better choice
@@ -24,7 +24,7 @@ func (l *Loop) embedded(b peers.Backend, n int) {
 	}
 	if l.inProcess <= embeddedMany && n > embeddedMany {
 		l.Log.Warn("many peers for WireGuard within this process: the kernel's takes little for each", "peers", n,
-			"memory", fmt.Sprintf("about %d MB", (n*EmbeddedPeerSize)>>20))
+			"memory", fmt.Sprintf("about %d MB when all are in use", (n*EmbeddedPeerSize)>>20))
 	}
 	l.inProcess = n
 	if l.Embedded != nil {
