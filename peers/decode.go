@@ -14,6 +14,7 @@ type Env struct {
 	Hostname func() (string, error)            // the host's fully qualified name, for host.name's default
 	ReadKey  func(path string) ([]byte, error) // the content of a key file; its errors quote none of it
 	Local    func() ([]netip.Addr, error)      // the addresses that this host has, which no peer can; nil: not known
+	Blocks   *Blocks                           // of the file as it was before; nil: it is not kept
 }
 
 // Decode returns what the peers file data says; name is the file's, for errors.

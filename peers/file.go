@@ -26,6 +26,13 @@ func Load(path string) (*Config, error) {
 	return load(path, System())
 }
 
+// LoadAgain is Load for who loads a file each time it has changed.
+func LoadAgain(path string, b *Blocks) (*Config, error) {
+	env := System()
+	env.Blocks = b
+	return load(path, env)
+}
+
 // LoadHere is Load that also refuses peers with an address that one of this
 // host's interfaces has. It is for people who edit a file: at a boot, or while
 // addresses move, one such peer must not leave the others without protection.

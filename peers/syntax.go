@@ -18,6 +18,11 @@ func (d *decoder) parse(data []byte) (root map[string]any, ok bool) {
 	}
 	text := withoutBOM(string(data))
 	d.lines = sync.OnceValue(func() lines { return scan(text).lines })
+	if d.env.Blocks != nil && len(text) >= manyBytes {
+		if root, ok = d.env.Blocks.parse(text); ok {
+			return root, true
+		}
+	}
 	if deep := tooDeep(text); deep > 0 {
 		d.problem(deep, "", "", "arrays or tables nest too deeply: at most %d levels are read", maxDepth)
 		return nil, false

@@ -17,7 +17,8 @@ import (
 type options struct {
 	file      string
 	socket    string
-	selectors string // file
+	selectors string       // file
+	blocks    peers.Blocks // of the peers file
 }
 
 func rootCommand() *cobra.Command {

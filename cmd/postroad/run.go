@@ -106,7 +106,7 @@ func (o *options) prepare(ctx context.Context, log *slog.Logger) (_ *control.Ser
 // loadFit reads the peers file, and refuses one that asks for what this host
 // lacks: whatever is in force then stays so.
 func (o *options) loadFit() (*peers.Config, error) {
-	c, err := peers.Load(o.file)
+	c, err := peers.LoadAgain(o.file, &o.blocks)
 	if err == nil {
 		err = linux.Missing(c)
 	}
