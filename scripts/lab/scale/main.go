@@ -63,8 +63,8 @@ func scale(ctx context.Context) error {
 		}
 		rows = append(rows, r)
 	}
-	fmt.Printf("%s backend, %s\n", lab.Backend(), machine())
-	return printRows(rows)
+	fmt.Printf("%s backend, %s\n\n", lab.Backend(), machine())
+	return printRows(os.Stdout, rows)
 }
 
 // measure measures n peers.

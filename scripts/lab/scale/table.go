@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -9,13 +10,37 @@ import (
 	"time"
 )
 
-// printRows writes the table.
-func printRows(rows []row) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "peers\tstart to ready\tprocessor\treload of one, right after\tthe same, when quiet\tlook, nothing to do\tresident\tpeak\tidle processor\tpacket's processor, of that with 1\ttime, the same\t")
+// columns are those of the table.
+var columns = []struct {
+	title string
+	of    func(r row) string
+}{
+	{"peers", func(r row) string { return fmt.Sprint(r.peers) }},
+	{"start to ready", func(r row) string { return short(median(r.ready)) }},
+	{"its processor time", func(r row) string { return short(median(r.readySpent)) }},
+	{"reload of one, right after", func(r row) string { return short(median(r.busy)) }},
+	{"when quiet", func(r row) string { return short(median(r.reloads)) }},
+	{"look, nothing to do", func(r row) string { return short(median(r.looks)) }},
+	{"resident", func(r row) string { return fmt.Sprintf("%d MB", r.resident>>10) }},
+	{"at its peak", func(r row) string { return fmt.Sprintf("%d MB", r.peak>>10) }},
+	{"idle, of a processor", func(r row) string { return fmt.Sprintf("%.1f %%", 100*r.idle) }},
+	{"a packet's processor time, of that with 1 peer", func(r row) string { return fmt.Sprintf("%.2f", median(r.spent)) }},
+	{"its time", func(r row) string { return fmt.Sprintf("%.2f", median(r.wall)) }},
+}
+
+// printRows writes the table as Markdown has it, and so that it can be read as it is.
+func printRows(out io.Writer, rows []row) error {
+	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
+	line := func(cell func(i int) string) {
+		for i := range columns {
+			fmt.Fprintf(w, "| %s\t", cell(i))
+		}
+		fmt.Fprintln(w, "|")
+	}
+	line(func(i int) string { return columns[i].title })
+	fmt.Fprintln(w, strings.Repeat("|---\t", len(columns))+"|")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%d MB\t%d MB\t%.1f %%\t%.2f\t%.2f\t\n", r.peers, short(median(r.ready)), short(median(r.readySpent)),
-			short(median(r.busy)), short(median(r.reloads)), short(median(r.looks)), r.resident>>10, r.peak>>10, 100*r.idle, median(r.spent), median(r.wall))
+		line(func(i int) string { return columns[i].of(r) })
 	}
 	return w.Flush()
 }
