@@ -71,6 +71,8 @@ func FuzzDevice(f *testing.F) {
 	keyA, keyB := newKey(f), newKey(f)
 	a, b := newHost(f, keyA, keyB.PublicKey()), newHost(f, keyB, keyA.PublicKey())
 	b.bind.door.others.SetLimit(rate.Inf) // all is to reach the device
+	b.bind.roster.room = 1                // past the roster, which looks at handshakes where it has guests
+	b.set(f, fmt.Sprintf("public_key=%x\nallowed_ip=192.0.2.1/32\n", newKey(f).PublicKey().Bytes()))
 	seen := between(f, a, b, keyB.PublicKey())
 	there := &flow{from: a, to: b, r: rand.New(rand.NewPCG(7, 7)), way: map[int][]byte{}}
 	there.carry(f, 1)
