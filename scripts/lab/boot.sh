@@ -28,7 +28,7 @@ printf '127.0.0.1 localhost\n::1 localhost ip6-localhost\n' >/etc/hosts
 printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >/etc/resolv.conf
 printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n' >/etc/nsswitch.conf
 id=2001
-for user in alice bob carol; do
+for user in alice bob carol dave erin; do
 	echo "$user:x:$id:8::/home/$user:/bin/sh" >>/etc/passwd
 	mkdir -m 700 /home/$user
 	chown $id:8 /home/$user

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/rand"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -34,6 +33,8 @@ const (
 	EximIPv4   = "dns_ipv4_lookup = *" // over IPv4 only; without it, IPv6 is tried first
 	EximUseDNS = "DNS = yes"           // MX records, and no /etc/hosts
 	EximNoTLS  = "NOTLS == *"          // no TLS as a client
+
+	EximMaildir = "MAILDIR = yes" // mailboxes for Take
 )
 
 // EximRoute sends all mail for others to a port of an address; on port 465 with TLS from the start.
@@ -118,10 +119,16 @@ func (e *Exim) Set(ctx context.Context, settings ...string) error {
 // Stop stops the server; its queue and mailboxes stay for the next one.
 func (e *Exim) Stop(ctx context.Context) error { return e.proc.Stop(ctx, unix.SIGTERM) }
 
-// Send hands a message to exim(8), as any program of the host would, and returns its queue id.
+// Submit hands a message to exim(8), as any program of the host would.
+func (e *Exim) Submit(ctx context.Context, from, to, subject, body string) error {
+	_, err := e.submit(ctx, "exim4", from, to, subject, body)
+	return err
+}
+
+// Send is [Exim.Submit], and returns the message's queue id.
 func (e *Exim) Send(ctx context.Context, from, to, subject, body string) (string, error) {
-	id := rand.Text() + "@" + e.host.Name
-	if _, err := e.host.run(ctx, message(id, from, to, subject, body), "exim4", "-i", "-f", from, "--", to); err != nil {
+	id, err := e.submit(ctx, "exim4", from, to, subject, body)
+	if err != nil {
 		return "", err
 	}
 	// a line such as "2026-01-02 03:04:05 1uXYZ0-0000AB-CD <= alice@alpha.example U=root P=local S=305 id=ID"

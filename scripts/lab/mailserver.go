@@ -2,10 +2,13 @@ package lab
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -16,6 +19,10 @@ import (
 type MailServer interface {
 	// Send hands a message to the server as a program of the host would, and returns its queue id.
 	Send(ctx context.Context, from, to, subject, body string) (queueID string, err error)
+	// Submit is Send for who needs no queue id, which takes reading the log.
+	Submit(ctx context.Context, from, to, subject, body string) error
+	// Take takes a user's messages out of his mailbox, if the server has the setting [PostfixMaildir] or [EximMaildir].
+	Take(user string) ([]string, error)
 	// WaitMail waits for a message that contains the marker, its subject say, in a user's mailbox, and returns it.
 	WaitMail(ctx context.Context, user, marker string) (mail string, err error)
 	// WaitDeferred waits until the message was tried and could not be delivered, and returns the server's reason.
@@ -54,6 +61,20 @@ func (m *mailHost) Mailbox(user string) ([]string, error) {
 	return messages, err
 }
 
+// Take takes a user's messages out of the mailbox of a server that has the setting [PostfixMaildir] or [EximMaildir].
+func (m *mailHost) Take(user string) (messages []string, err error) {
+	err = m.host.enter(namespaces, func() error {
+		files, err := filepath.Glob("/home/" + user + "/Maildir/new/*") // only whole messages are there
+		for _, file := range files {
+			data, errRead := os.ReadFile(file)
+			messages = append(messages, string(data))
+			err = errors.Join(err, errRead, os.Remove(file))
+		}
+		return err
+	})
+	return messages, m.host.wrap(err, "taking mail")
+}
+
 // WaitMail waits for a message that contains the marker, its subject say, in a user's mailbox, and returns it.
 func (m *mailHost) WaitMail(ctx context.Context, user, marker string) (mail string, err error) {
 	err = m.proc.Until(ctx, 30*time.Second, fmt.Sprintf("mail for %s with %q", user, marker), func() error {
@@ -81,6 +102,13 @@ func (m *mailHost) find(ctx context.Context, timeout time.Duration, log func() (
 		return errors.Join(err, errors.New("it is not there"))
 	})
 	return found, err
+}
+
+// submit hands a message to a program that takes sendmail's words, and returns its Message-ID.
+func (m *mailHost) submit(ctx context.Context, program, from, to, subject, body string) (id string, err error) {
+	id = rand.Text() + "@" + m.host.Name
+	_, err = m.host.run(ctx, message(id, from, to, subject, body), program, "-i", "-f", from, "--", to)
+	return id, err
 }
 
 // message is one to send.

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/rand"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -17,10 +16,11 @@ import (
 //go:embed main.cf
 var mainCF string
 
-// Settings for [Host.Postfix]: which of a mail host's addresses to try first.
+// Settings for [Host.Postfix]: which of a mail host's addresses to try first, and mailboxes for Take.
 const (
-	PreferIPv4 = "smtp_address_preference = ipv4"
-	PreferIPv6 = "smtp_address_preference = ipv6"
+	PreferIPv4     = "smtp_address_preference = ipv4"
+	PreferIPv6     = "smtp_address_preference = ipv6"
+	PostfixMaildir = "home_mailbox = Maildir/"
 )
 
 // Postfix is a running mail server. It knows nothing of postroad.
@@ -144,10 +144,16 @@ func (p *Postfix) end(ctx context.Context, name string, args ...string) error {
 	}
 }
 
-// Send hands a message to sendmail(1), as any program of the host would, and returns its queue id.
+// Submit hands a message to sendmail(1), as any program of the host would.
+func (p *Postfix) Submit(ctx context.Context, from, to, subject, body string) error {
+	_, err := p.submit(ctx, "sendmail", from, to, subject, body)
+	return err
+}
+
+// Send is [Postfix.Submit], and returns the message's queue id.
 func (p *Postfix) Send(ctx context.Context, from, to, subject, body string) (string, error) {
-	id := rand.Text() + "@" + p.host.Name
-	if _, err := p.host.run(ctx, message(id, from, to, subject, body), "sendmail", "-i", "-f", from, "--", to); err != nil {
+	id, err := p.submit(ctx, "sendmail", from, to, subject, body)
+	if err != nil {
 		return "", err
 	}
 	// a line such as "postfix/cleanup[123]: 4D0C21: message-id=<ID>"

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -182,22 +183,39 @@ func (p *Postroad) WaitState(ctx context.Context, peer, state string) error {
 // Pave makes alpha and bravo peers of each other, starts both daemons and waits until the tunnel answers. More are lines
 // of both hosts' [host] section.
 func (s *Standard) Pave(ctx context.Context, binary string, more ...string) (alpha, bravo *Postroad, err error) {
-	if alpha, err = s.Alpha.Postroad(ctx, binary); err != nil {
-		return nil, nil, err
-	}
-	if bravo, err = s.Bravo.Postroad(ctx, binary); err != nil {
-		return nil, nil, err
+	all, err := s.PaveBetween(ctx, []*Site{s.Alpha, s.Bravo}, binary, more...)
+	return all[0], all[1], err
+}
+
+// PaveBetween is [Standard.Pave] for more sites, each a peer of each. It returns their daemons in the same order, nil for
+// what came after an error.
+func (s *Standard) PaveBetween(ctx context.Context, sites []*Site, binary string, more ...string) (all []*Postroad, err error) {
+	all = make([]*Postroad, len(sites))
+	for i, site := range sites {
+		if all[i], err = site.Postroad(ctx, binary); err != nil {
+			return all, err
+		}
 	}
 	host := strings.Join(append([]string{"[host]"}, more...), "\n") + "\n"
-	err = errors.Join(alpha.Write(host, bravo.Block()), bravo.Write(host, alpha.Block()))
-	if err == nil {
-		err = errors.Join(alpha.Start(ctx), bravo.Start(ctx))
+	for i, p := range all {
+		parts := []string{host}
+		for _, peer := range without(all, i) {
+			parts = append(parts, peer.Block())
+		}
+		if err := errors.Join(p.Write(parts...), p.Start(ctx)); err != nil {
+			return all, err
+		}
 	}
-	if err == nil {
-		err = errors.Join(alpha.WaitState(ctx, s.Bravo.Name, "protected"), bravo.WaitState(ctx, s.Alpha.Name, "protected"))
+	for i, p := range all {
+		for _, peer := range without(all, i) {
+			err = errors.Join(err, p.WaitState(ctx, peer.Site.Name, "protected"))
+		}
 	}
-	return alpha, bravo, err
+	return all, err
 }
+
+// without is a slice but for its element i.
+func without[E any](all []E, i int) []E { return slices.Concat(all[:i], all[i+1:]) }
 
 // Binary is the postroad to test: $POSTROAD_BINARY, or else one that is found on the search path.
 func Binary() string {

@@ -28,6 +28,7 @@ type Standard struct {
 	*Lab
 	Router                *Host
 	Alpha, Bravo, Charlie *Site
+	more                  []*Site
 }
 
 // TunnelPort is where the hosts' WireGuard listens, for [Standard.Sealed].
@@ -91,8 +92,18 @@ func (s *Standard) site(ctx context.Context, name, ipv4, ipv6 string) (*Site, er
 	return &Site{Host: host, Link: link, IPv4: netip.MustParseAddr(ipv4), IPv6: netip.MustParseAddr(ipv6)}, err
 }
 
+// Join adds a mail host, on a wire of its own to the router, and tells its name to all others.
+func (s *Standard) Join(ctx context.Context, name, ipv4, ipv6 string) (*Site, error) {
+	site, err := s.site(ctx, name, ipv4, ipv6)
+	if err != nil {
+		return nil, err
+	}
+	s.more = append(s.more, site)
+	return site, s.names()
+}
+
 // Sites are the mail hosts.
-func (s *Standard) Sites() []*Site { return []*Site{s.Alpha, s.Bravo, s.Charlie} }
+func (s *Standard) Sites() []*Site { return append([]*Site{s.Alpha, s.Bravo, s.Charlie}, s.more...) }
 
 // names writes every host's /etc/hosts.
 func (s *Standard) names() error {

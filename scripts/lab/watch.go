@@ -8,22 +8,28 @@ import (
 	"time"
 )
 
-// A Watch looks for clear SMTP between alpha and bravo, on the router's wire to each. A packet that crosses both wires
-// counts twice.
+// A Watch looks for clear SMTP between mail hosts, on the router's wire to each. A packet that crosses two wires counts
+// twice.
 type Watch struct {
 	lab      *Standard
+	sites    []*Site
 	port     int
-	captures []*Capture // towards alpha, towards bravo
+	captures []*Capture // towards each site
 }
 
-// WatchClear begins to look, at SMTP's ports unless others are given.
+// WatchClear begins to look between alpha and bravo, at SMTP's ports unless others are given.
 func (s *Standard) WatchClear(ctx context.Context, ports ...int) (*Watch, error) {
+	return s.WatchBetween(ctx, []*Site{s.Alpha, s.Bravo}, ports...)
+}
+
+// WatchBetween is [Standard.WatchClear] between any two of some sites, but for charlie.
+func (s *Standard) WatchBetween(ctx context.Context, sites []*Site, ports ...int) (*Watch, error) {
 	if len(ports) == 0 {
 		ports = []int{25, 465, 587}
 	}
-	filter := fmt.Sprintf("tcp and (%s) and (%s or host %s)", anyPort(ports), s.between(), canary)
-	w := &Watch{lab: s, port: ports[0]}
-	for _, site := range []*Site{s.Alpha, s.Bravo} {
+	filter := fmt.Sprintf("tcp and (%s) and (%s or host %s)", anyPort(ports), between(sites), canary)
+	w := &Watch{lab: s, sites: sites, port: ports[0]}
+	for _, site := range sites {
 		c, err := site.Link.Router.Capture(ctx, site.Link.RouterInterface, filter)
 		if err != nil {
 			return nil, fmt.Errorf("watching for clear mail: %w", err)
@@ -41,16 +47,22 @@ func anyPort(ports []int) string {
 	return strings.Join(terms, " or ")
 }
 
-// between matches packets between alpha and bravo, and no others.
-func (s *Standard) between() string {
-	return fmt.Sprintf("(host %s and host %s) or (host %s and host %s)", s.Alpha.IPv4, s.Bravo.IPv4, s.Alpha.IPv6, s.Bravo.IPv6)
+// between matches packets between any two of the sites, and no others.
+func between(sites []*Site) string {
+	var terms []string
+	for i, a := range sites {
+		for _, b := range sites[:i] {
+			terms = append(terms, fmt.Sprintf("(host %s and host %s) or (host %s and host %s)", a.IPv4, b.IPv4, a.IPv6, b.IPv6))
+		}
+	}
+	return strings.Join(terms, " or ")
 }
 
 // Clear counts the clear packets seen so far.
 func (w *Watch) Clear(ctx context.Context) (int, error) {
 	var sum int
 	for _, c := range w.captures {
-		n, err := c.Count(ctx, w.lab.between())
+		n, err := c.Count(ctx, between(w.sites))
 		if err != nil {
 			return 0, fmt.Errorf("looking for clear mail: %w", err)
 		}
@@ -60,11 +72,11 @@ func (w *Watch) Clear(ctx context.Context) (int, error) {
 }
 
 // Finish ends the watch and counts the clear packets. Before it ends, charlie sends a clear SYN over each watched wire:
-// unless both are captured, and unless the kernel says that nothing was dropped, the count proves nothing and is an error.
+// unless all are captured, and unless the kernel says that nothing was dropped, the count proves nothing and is an error.
 func (w *Watch) Finish(ctx context.Context) (int, error) {
-	errs := []error{
-		w.canary(ctx, w.lab.Alpha, w.captures[0]),
-		w.canary(ctx, w.lab.Bravo, w.captures[1]),
+	var errs []error
+	for i, site := range w.sites {
+		errs = append(errs, w.canary(ctx, site, w.captures[i]))
 	}
 	for _, c := range w.captures {
 		errs = append(errs, c.Stop(ctx))
