@@ -222,7 +222,8 @@ func TestAttackReplay(t *testing.T) {
 
 // Mail goes on through the tunnel, though an attacker bends routes as far as ICMP
 // and neighbour discovery have it: what he makes of the host's ways, SMTP with a
-// peer does not take them.
+// peer does not take them. What he says works: said of a host that is no peer, it
+// does bend the way there.
 func TestAttackBendsRoutes(t *testing.T) {
 	ctx, r := newRoad(t)
 	a := newAttacker(ctx, t, r)
@@ -233,76 +234,139 @@ func TestAttackBendsRoutes(t *testing.T) {
 				echo 2 >ipv6/conf/$c/accept_ra; echo 128 >ipv6/conf/$c/accept_ra_rt_info_max_plen || true
 			done`)
 	}
+	// He answers ARP, too: a redirect to who does not is not followed.
+	run(ctx, t, r.Alpha.Host, "ip", "neighbour", "replace", "192.0.2.66", "lladdr", a.taps[r.Alpha].Hardware.String(), "dev", "eth0")
 	alpha, bravo := postfix(ctx, t, r.Alpha), postfix(ctx, t, r.Bravo)
 	none := watch(ctx, t, r.Standard)
 	for _, v6 := range []bool{false, true} {
-		for name, frames := range a.lies(t, v6) {
-			t.Run(fmt.Sprintf("%s, v6=%v", name, v6), func(t *testing.T) {
-				for _, f := range frames {
-					must(t, a.taps[r.Alpha].Send(f))
+		ofCharlie := a.lies(t, r.Charlie, v6)
+		for i, told := range a.lies(t, r.Bravo, v6) {
+			t.Run(fmt.Sprintf("%s, v6=%v", told.name, v6), func(t *testing.T) {
+				run(ctx, t, r.Alpha.Host, "ip", "route", "flush", "cache") // what IPv4 has believed so far
+				if told.bends != "" {
+					a.bend(ctx, t, ofCharlie[i], v6)
 				}
+				a.tell(t, told)
 				must(t, alpha.Set(ctx, route(r.Bravo, v6, 25)...))
 				must(t, bravo.Set(ctx, route(r.Alpha, v6, 25)...))
 				arrives(ctx, t, alpha, "alice@alpha.example", bravo, "bob@bravo.example", r.Alpha.Addr(v6))
 				arrives(ctx, t, bravo, "bob@bravo.example", alpha, "alice@alpha.example", r.Bravo.Addr(v6))
+				way, err := a.way(ctx, r.Bravo, v6)
+				must(t, err)
+				if !strings.Contains(way, "dev postroad0") || told.bends != "" && strings.Contains(way, told.bends) {
+					t.Errorf("the way to bravo is bent: %s", way)
+				}
 			})
 		}
-	}
-	if out := run(ctx, t, r.Alpha.Host, "ip", "-6", "route", "get", r.Bravo.IPv6.String(), "ipproto", "tcp", "dport", "443"); !strings.Contains(out, "fe80::bad") {
-		t.Errorf("the router advertisement bent nothing, so nothing is shown: %s", out)
 	}
 	none()
 }
 
-// lies are what an attacker tells alpha of its ways to bravo.
-func (a *attacker) lies(t *testing.T, v6 bool) map[string][][]byte {
+// A lie is what an attacker tells alpha of its way to a host.
+type lie struct {
+	name   string
+	frames [][]byte
+	bends  string // what ip(8) says of that way then; empty if it does not show there
+}
+
+func (a *attacker) tell(t *testing.T, l lie) {
 	t.Helper()
-	bravo, router := a.Bravo.Addr(v6), netip.MustParseAddr("192.0.2.1")
-	tcp := &layers.TCP{SrcPort: 40000, DstPort: 25, SYN: true, Seq: 1, Window: 1000}
-	udp := &layers.UDP{SrcPort: lab.TunnelPort, DstPort: lab.TunnelPort}
-	if !v6 {
-		quoting := func(kind layers.ICMPv4TypeCode, more [4]byte, what gopacket.SerializableLayer, protocol layers.IPProtocol) []byte {
-			quoted := bytesOf(t, &layers.IPv4{Version: 4, TTL: 63, Protocol: protocol, SrcIP: a.Alpha.IPv4.AsSlice(), DstIP: bravo.AsSlice()}, what, gopacket.Payload("quoted words"))
-			icmp := &layers.ICMPv4{TypeCode: kind, Id: uint16(more[0])<<8 | uint16(more[1]), Seq: uint16(more[2])<<8 | uint16(more[3])}
-			return bytesOf(t, a.ethernet(a.Alpha, false), ip(router, a.Alpha, layers.IPProtocolICMPv4), icmp, gopacket.Payload(quoted))
-		}
-		host := layers.CreateICMPv4TypeCode(layers.ICMPv4TypeRedirect, layers.ICMPv4CodeHost)
-		big := layers.CreateICMPv4TypeCode(layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4CodeFragmentationNeeded)
-		gone := layers.CreateICMPv4TypeCode(layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4CodePort)
-		via := [4]byte{192, 0, 2, 66}
-		return map[string][][]byte{
-			"redirect of SMTP":                   {quoting(host, via, tcp, layers.IPProtocolTCP)},
-			"too big, it says of the tunnel":     {quoting(big, [4]byte{0, 0, 2, 88}, udp, layers.IPProtocolUDP)}, // 600 bytes
-			"too big, it says of SMTP":           {quoting(big, [4]byte{0, 0, 2, 88}, tcp, layers.IPProtocolTCP)},
-			"unreachable, it says of the tunnel": {quoting(gone, [4]byte{}, udp, layers.IPProtocolUDP)},
-			"unreachable, it says of SMTP":       {quoting(gone, [4]byte{}, tcp, layers.IPProtocolTCP)},
-			"source quench, as of old":           {quoting(layers.CreateICMPv4TypeCode(layers.ICMPv4TypeSourceQuench, 0), [4]byte{}, tcp, layers.IPProtocolTCP)},
-		}
+	for _, f := range l.frames {
+		must(t, a.taps[a.Alpha].Send(f))
 	}
-	liar := netip.MustParseAddr("fe80::bad")
-	neighbour := func(to string, kind uint8, body gopacket.SerializableLayer) []byte {
-		dst := netip.MustParseAddr(to)
+}
+
+// bend shows that a lie works: told of charlie, who is no peer, it bends the way there.
+func (a *attacker) bend(ctx context.Context, t *testing.T, told lie, v6 bool) {
+	t.Helper()
+	way, err := a.way(ctx, a.Charlie, v6)
+	must(t, err)
+	if strings.Contains(way, told.bends) {
+		t.Fatalf("the way is bent before: %s", way)
+	}
+	a.tell(t, told)
+	must(t, lab.Eventually(ctx, 5*time.Second, "the way to a host that is no peer to be bent", func() error {
+		way, err := a.way(ctx, a.Charlie, v6)
+		if err == nil && !strings.Contains(way, told.bends) {
+			err = fmt.Errorf("no %q: nothing is shown: %s", told.bends, way)
+		}
+		return err
+	}))
+}
+
+// way is alpha's for SMTP to a host.
+func (a *attacker) way(ctx context.Context, to *lab.Site, v6 bool) (string, error) {
+	return a.Alpha.Run(ctx, "ip", "route", "get", to.Addr(v6).String(), "ipproto", "tcp", "dport", "25")
+}
+
+// lies are what an attacker tells alpha of its ways to a host. Of most he says that
+// they are about an echo reply, for which the kernel asks no socket whether it is true.
+func (a *attacker) lies(t *testing.T, to *lab.Site, v6 bool) []lie {
+	t.Helper()
+	if v6 {
+		return a.lies6(t, to)
+	}
+	return a.lies4(t, to)
+}
+
+func (a *attacker) lies4(t *testing.T, to *lab.Site) []lie {
+	t.Helper()
+	about := func(kind, code uint8, more [4]byte, protocol layers.IPProtocol, what gopacket.SerializableLayer) [][]byte {
+		quoted := bytesOf(t, &layers.IPv4{Version: 4, TTL: 63, Protocol: protocol, SrcIP: a.Alpha.IPv4.AsSlice(), DstIP: to.IPv4.AsSlice()}, what, gopacket.Payload("quoted words"))
+		icmp := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(kind, code), Id: uint16(more[0])<<8 | uint16(more[1]), Seq: uint16(more[2])<<8 | uint16(more[3])}
+		return [][]byte{bytesOf(t, a.ethernet(a.Alpha, false), ip(netip.MustParseAddr("192.0.2.1"), a.Alpha, layers.IPProtocolICMPv4), icmp, gopacket.Payload(quoted))}
+	}
+	const redirect, unreachable, quench = layers.ICMPv4TypeRedirect, layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4TypeSourceQuench
+	const icmp, udp, tcp = layers.IPProtocolICMPv4, layers.IPProtocolUDP, layers.IPProtocolTCP
+	echo := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoReply, 0)}
+	tunnel := &layers.UDP{SrcPort: lab.TunnelPort, DstPort: lab.TunnelPort}
+	smtp := &layers.TCP{SrcPort: 40000, DstPort: 25, SYN: true, Seq: 1, Window: 1000}
+	via, bytes600 := [4]byte{192, 0, 2, 66}, [4]byte{0, 0, 2, 88}
+	return []lie{
+		{"redirect", about(redirect, layers.ICMPv4CodeHost, via, icmp, echo), "via 192.0.2.66"},
+		{"redirect of the tunnel", about(redirect, layers.ICMPv4CodeHost, via, udp, tunnel), "via 192.0.2.66"},
+		{"redirect of SMTP", about(redirect, layers.ICMPv4CodeHost, via, tcp, smtp), ""},
+		{"too big", about(unreachable, layers.ICMPv4CodeFragmentationNeeded, bytes600, icmp, echo), "mtu 600"},
+		{"too big, it says of the tunnel", about(unreachable, layers.ICMPv4CodeFragmentationNeeded, bytes600, udp, tunnel), "mtu 600"},
+		{"too big, it says of SMTP", about(unreachable, layers.ICMPv4CodeFragmentationNeeded, bytes600, tcp, smtp), ""},
+		{"unreachable, it says of the tunnel", about(unreachable, layers.ICMPv4CodePort, [4]byte{}, udp, tunnel), ""},
+		{"unreachable, it says of SMTP", about(unreachable, layers.ICMPv4CodePort, [4]byte{}, tcp, smtp), ""},
+		{"source quench, as of old", about(quench, 0, [4]byte{}, tcp, smtp), ""},
+	}
+}
+
+func (a *attacker) lies6(t *testing.T, to *lab.Site) []lie {
+	t.Helper()
+	liar, friend := netip.MustParseAddr("fe80::bad"), netip.MustParseAddr("fe80::bad:f")
+	neighbour := func(dst string, kind uint8, body gopacket.SerializableLayer) []byte {
+		addr := netip.MustParseAddr(dst)
 		e := a.ethernet(a.Alpha, true)
-		if dst.IsMulticast() {
+		if addr.IsMulticast() {
 			e.DstMAC = net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
 		}
-		return bytesOf(t, e, &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: liar.AsSlice(), DstIP: dst.AsSlice()},
+		return bytesOf(t, e, &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: liar.AsSlice(), DstIP: addr.AsSlice()},
 			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(kind, 0)}, body)
 	}
-	own := layers.ICMPv6Option{Type: layers.ICMPv6OptSourceAddress, Data: a.taps[a.Alpha].Hardware}
-	toBravo := layers.ICMPv6Option{Type: layers.ICMPv6Opt(24), // RFC 4191, section 2.3: a /128, preference high, for an hour
-		Data: append([]byte{128, 0x08, 0, 0, 0x0e, 0x10}, a.Bravo.IPv6.AsSlice()...)}
-	quoted := bytesOf(t, &layers.IPv6{Version: 6, HopLimit: 63, NextHeader: layers.IPProtocolTCP, SrcIP: a.Alpha.IPv6.AsSlice(), DstIP: bravo.AsSlice()}, tcp)
-	tooBig := func() []byte {
+	advertisement := neighbour("ff02::1", layers.ICMPv6TypeRouterAdvertisement, &layers.ICMPv6RouterAdvertisement{
+		HopLimit: 64, Flags: 0x08, RouterLifetime: 1800, Options: layers.ICMPv6Options{
+			{Type: layers.ICMPv6OptSourceAddress, Data: a.taps[a.Alpha].Hardware},
+			{Type: layers.ICMPv6Opt(24), // RFC 4191, section 2.3: a /128, preference high, for an hour
+				Data: append([]byte{128, 0x08, 0, 0, 0x0e, 0x10}, to.IPv6.AsSlice()...)},
+		}})
+	redirect := neighbour(a.Alpha.IPv6.String(), layers.ICMPv6TypeRedirect, &layers.ICMPv6Redirect{TargetAddress: friend.AsSlice(), DestinationAddress: to.IPv6.AsSlice(),
+		Options: layers.ICMPv6Options{{Type: layers.ICMPv6OptTargetAddress, Data: a.taps[a.Alpha].Hardware}}})
+	tooBig := func(bytes byte, protocol layers.IPProtocol, what ...gopacket.SerializableLayer) []byte {
+		quoted := bytesOf(t, append([]gopacket.SerializableLayer{&layers.IPv6{Version: 6, HopLimit: 63, NextHeader: protocol, SrcIP: a.Alpha.IPv6.AsSlice(), DstIP: to.IPv6.AsSlice()}}, what...)...)
 		return bytesOf(t, a.ethernet(a.Alpha, true), ip(netip.MustParseAddr("2001:db8:a::1"), a.Alpha, layers.IPProtocolICMPv6),
-			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypePacketTooBig, 0)}, gopacket.Payload(append([]byte{0, 0, 5, 0}, quoted...)))
+			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypePacketTooBig, 0)}, gopacket.Payload(append([]byte{0, 0, 5, bytes}, quoted...)))
 	}
-	return map[string][][]byte{
-		"router advertisement": {neighbour("ff02::1", layers.ICMPv6TypeRouterAdvertisement, &layers.ICMPv6RouterAdvertisement{
-			HopLimit: 64, Flags: 0x08, RouterLifetime: 1800, Options: layers.ICMPv6Options{own, toBravo}})},
-		"redirect of SMTP": {neighbour(a.Alpha.IPv6.String(), layers.ICMPv6TypeRedirect, &layers.ICMPv6Redirect{
-			TargetAddress: liar.AsSlice(), DestinationAddress: bravo.AsSlice()})},
-		"too big, it says of SMTP": {tooBig()},
+	echo := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeEchoReply, 0)}
+	smtp := &layers.TCP{SrcPort: 40000, DstPort: 25, SYN: true, Seq: 1, Window: 1000}
+	return []lie{
+		{"too big", [][]byte{tooBig(20, layers.IPProtocolICMPv6, echo, gopacket.Payload("quoted words"))}, "mtu 1300"},
+		{"router advertisement", [][]byte{advertisement}, "via " + liar.String() + " dev"},
+		{"redirect", [][]byte{advertisement, redirect}, "via " + friend.String() + " dev"}, // only who is the router is believed
+		{"too big, it says of SMTP", [][]byte{tooBig(0, layers.IPProtocolTCP, smtp)}, ""},
 	}
 }
 
