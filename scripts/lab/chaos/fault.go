@@ -18,9 +18,10 @@ import (
 // What service may take to be back after the cause of an outage is gone. Where
 // WireGuard's own timers decide: the other side finds out after 15 s that its
 // session is dead (KEEPALIVE_TIMEOUT 10 s and REKEY_TIMEOUT 5 s, whitepaper 6.1).
-const (
-	soon   = 5 * time.Second
-	timers = 15 * time.Second
+// What is emulated does its own part slowly.
+var (
+	soon   = 5 * time.Second * lab.Patience()
+	timers = 10*time.Second + soon
 )
 
 // A fault is one kind of what befalls a host.
@@ -52,13 +53,13 @@ func shell(words string, h *lab.Host) func(context.Context) error {
 	}
 }
 
-// onWire is a fault that nft rules on the router are, in a chain that packets
-// between the hosts pass. WIRE stands for the interface to the host, PERCENT for 1
-// to 30. It is an error if no packet came to the rules' counter.
+// onWire is a fault that nft rules on the router are, in a chain that what comes
+// from the host and goes to it passes. WIRE stands for the interface to the host,
+// PERCENT for 1 to 30. It is an error if no packet came to the rules' counter.
 func onWire(rules string) infliction {
 	return func(ctx context.Context, s *stage, h *host, r *rand.Rand) (func(context.Context) error, error) {
-		words := strings.NewReplacer("WIRE", h.Site.Link.RouterInterface, "PERCENT", fmt.Sprint(1+r.IntN(30))).Replace(rules)
-		do := "nft -f - <<'X'\ntable inet chaos {\nchain forward {\ntype filter hook forward priority 50\n" + words + "\n}\n}\nX"
+		do := "nft -f - <<'X'\ntable inet chaos {\nchain forward {\ntype filter hook forward priority 50\niifname != WIRE oifname != WIRE accept\n" + rules + "\n}\n}\nX"
+		do = strings.NewReplacer("WIRE", h.Site.Link.RouterInterface, "PERCENT", fmt.Sprint(1+r.IntN(30))).Replace(do)
 		return shell(counted("inet chaos"), s.Router), shell(do, s.Router)(ctx)
 	}
 }
@@ -108,10 +109,10 @@ func faults() []fault {
 		{name: "nft table deleted", within: soon, do: script("nft delete table inet postroad", "")},
 		{name: "nft ruleset flushed", within: soon, do: script("nft flush ruleset", "")},
 		{name: "reload, good file", within: soon, flows: true, hold: time.Second, do: writing(func(h *host) string {
-			return string(lab.PeersText(h.file[0], h.file[1]+"keepalive = \"25s\"\n"))
+			return string(lab.PeersText(append(h.file, "keepalive = \"25s\"\n")...))
 		})},
 		{name: "reload, broken file", within: soon, flows: true, hold: time.Second, do: writing(func(h *host) string {
-			return strings.Replace(string(lab.PeersText(h.file...)), "addresses", "adresses", 1)
+			return strings.Replace(string(lab.PeersText(h.file...)), "public_key", "publik_key", 1)
 		})},
 		{name: "reload, half a file", within: soon, flows: true, hold: time.Second, do: writing(func(h *host) string {
 			text := string(lab.PeersText(h.file...))
@@ -191,7 +192,7 @@ func squeeze(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context
 	}
 	select {
 	case <-h.Exited():
-	case <-time.After(20 * time.Second):
+	case <-time.After(20 * time.Second * lab.Patience()):
 		return nil, errors.New("the daemon lives with too little memory")
 	}
 	return func(ctx context.Context) error { return errors.Join(h.Write(h.file...), h.Start(ctx)) }, nil
@@ -223,15 +224,15 @@ func remap(further byte) infliction {
 	}
 }
 
-// crowd opens 100 connections to the peer's mail server, waits until each was
-// greeted, and keeps them until it is killed.
-func (h *host) crowd(ctx context.Context) (*lab.Proc, error) {
-	words := fmt.Sprintf("for i in $(seq 100); do exec {f}<>/dev/tcp/%s/25; all+=($f); done; for f in ${all[*]}; do read -r line <&$f; done; echo open; exec sleep 1000", h.peer.Site.Addr(h.v6))
+// crowd opens 100 connections to a peer's mail server, or fewer if it is slow, waits
+// until each was greeted, and keeps them until it is killed.
+func (h *host) crowd(ctx context.Context, peer *host) (*lab.Proc, error) {
+	words := fmt.Sprintf("for i in $(seq %d); do exec {f}<>/dev/tcp/%s/25; all+=($f); done; for f in ${all[*]}; do read -r line <&$f; done; echo open; exec sleep 1000", 100/int(lab.Patience()), peer.Site.Addr(h.v6))
 	p, err := h.Site.Start("bash", "-ec", words)
 	if err != nil {
 		return nil, err
 	}
-	return p, p.Until(ctx, time.Minute, "100 connections", func() error {
+	return p, p.Until(ctx, time.Minute, "connections", func() error {
 		if !strings.Contains(p.Output(), "open") {
 			return errors.New("they are not open: " + p.Output())
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -32,13 +33,14 @@ func shuffling(r *rand.Rand) []time.Duration {
 // tunnels' packets, and we, who have seen them come in, send them on in a manner.
 func carriedBy(m manner) infliction {
 	return func(ctx context.Context, s *stage, _ *host, r *rand.Rand) (func(context.Context) error, error) {
-		f := &forwarder{manner: m, random: rand.New(rand.NewPCG(r.Uint64(), 3)), done: make(chan struct{})}
-		for i, h := range s.hosts {
+		f := &forwarder{ways: map[netip.Addr]*lab.Tap{}, manner: m, random: rand.New(rand.NewPCG(r.Uint64(), 3)), done: make(chan struct{})}
+		for _, h := range s.hosts {
 			tap, err := h.Site.Link.Tap(ctx)
 			if err != nil {
 				return nil, err
 			}
-			f.wires[i] = tap
+			f.wires = append(f.wires, tap)
+			f.ways[h.Site.IPv4], f.ways[h.Site.IPv6] = tap, tap
 		}
 		drop := "nft 'table inet chaosway { chain forward { type filter hook forward priority 60; udp dport 51825 drop; }; }'"
 		if err := shell(drop, s.Router)(ctx); err != nil {
@@ -51,9 +53,10 @@ func carriedBy(m manner) infliction {
 	}
 }
 
-// A forwarder carries the tunnels' packets between two hosts.
+// A forwarder carries the tunnels' packets between hosts.
 type forwarder struct {
-	wires  [2]*lab.Tap
+	wires  []*lab.Tap
+	ways   map[netip.Addr]*lab.Tap // where a host's address is
 	manner manner
 	done   chan struct{}
 	group  sync.WaitGroup
@@ -65,8 +68,8 @@ type forwarder struct {
 }
 
 func (f *forwarder) start() {
-	for i := range f.wires {
-		f.group.Go(func() { f.carry(f.wires[i], f.wires[1-i]) })
+	for _, wire := range f.wires {
+		f.group.Go(func() { f.carry(wire) })
 	}
 }
 
@@ -74,14 +77,17 @@ func (f *forwarder) start() {
 func (f *forwarder) stop() error {
 	close(f.done)
 	f.group.Wait()
-	err := errors.Join(f.err, f.wires[0].Close(), f.wires[1].Close())
+	err := f.err
+	for _, wire := range f.wires {
+		err = errors.Join(err, wire.Close())
+	}
 	if f.passed.Load() == 0 {
 		err = errors.Join(err, errors.New("no packet came to be forwarded"))
 	}
 	return err
 }
 
-func (f *forwarder) carry(from, to *lab.Tap) {
+func (f *forwarder) carry(from *lab.Tap) {
 	for {
 		select {
 		case <-f.done:
@@ -96,7 +102,8 @@ func (f *forwarder) carry(from, to *lab.Tap) {
 			f.fail(err)
 			return
 		}
-		if !bytes.Equal(frame[6:12], from.Far) || !sealed(frame) {
+		to := f.ways[sealedFor(frame)]
+		if to == nil || !bytes.Equal(frame[6:12], from.Far) {
 			continue
 		}
 		copy(frame, to.Far)
@@ -124,16 +131,17 @@ func (f *forwarder) fail(err error) {
 	}
 }
 
-// sealed says whether a frame is one of the tunnels' packets, over IPv4 or IPv6
-// without options.
-func sealed(frame []byte) bool {
+// sealedFor says whom a frame is for that is one of the tunnels' packets, over IPv4
+// or IPv6 without options. Of others it says nothing.
+func sealedFor(frame []byte) (to netip.Addr) {
 	for _, family := range []struct {
-		ethertype   uint16
-		protocol, l int // where the protocol's number is, and how long the header
-	}{{0x0800, 14 + 9, 20}, {0x86dd, 14 + 6, 40}} {
-		if len(frame) >= 14+family.l+8 && binary.BigEndian.Uint16(frame[12:]) == family.ethertype && frame[family.protocol] == 17 {
-			return binary.BigEndian.Uint16(frame[14+family.l+2:]) == lab.TunnelPort
+		ethertype          uint16
+		protocol, dst, end int // where the protocol's number is, the destination, and the header's end
+	}{{0x0800, 14 + 9, 14 + 16, 14 + 20}, {0x86dd, 14 + 6, 14 + 24, 14 + 40}} {
+		if len(frame) >= family.end+8 && binary.BigEndian.Uint16(frame[12:]) == family.ethertype && frame[family.protocol] == 17 &&
+			binary.BigEndian.Uint16(frame[family.end+2:]) == lab.TunnelPort {
+			to, _ = netip.AddrFromSlice(frame[family.dst:family.end])
 		}
 	}
-	return false
+	return to
 }

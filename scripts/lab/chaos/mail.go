@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	sendEvery  = 500 * time.Millisecond
-	largestRaw = 30 << 10 // bytes of a message, before base64
+	sendEvery  = 250 * time.Millisecond // in all, however many hosts there are
+	largestRaw = 30 << 10               // bytes of a message, before base64
 )
 
 // A stream is mail from one user to another, as long as it runs. Each message
@@ -25,45 +25,44 @@ type stream struct {
 	name     string // marks its messages
 	from, to string
 	sender   lab.MailServer
-	receiver interface {
-		lab.MailServer
-		Mailbox(user string) ([]string, error)
-	}
-	random *rand.Rand
+	random   *rand.Rand
 
 	mu   sync.Mutex
-	sent []string // checksums, by number
+	sent []sent // by number
+}
+
+// sent is what is known of a message that a mail server was given.
+type sent struct {
+	sum   string
+	times int // that it has arrived
 }
 
 // run sends until ctx ends. What a mail server has taken is to arrive.
-func (s *stream) run(ctx context.Context) error {
-	for tick := time.Tick(sendEvery); ; {
+func (s *stream) run(ctx context.Context, every time.Duration) error {
+	for tick := time.Tick(every); ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick:
 		}
-		s.mu.Lock()
-		number := len(s.sent)
-		s.mu.Unlock()
-		body, sum := s.message(number)
-		if _, err := s.sender.Send(context.WithoutCancel(ctx), s.from, s.to, "chaos", body); err != nil {
-			return fmt.Errorf("handing message %d to the mail server of %s: %w", number, s.from, err)
+		if err := s.sender.Submit(context.WithoutCancel(ctx), s.from, s.to, "chaos", s.next()); err != nil {
+			return fmt.Errorf("handing a message to the mail server of %s: %w", s.from, err)
 		}
-		s.mu.Lock()
-		s.sent = append(s.sent, sum)
-		s.mu.Unlock()
 	}
 }
 
-func (s *stream) message(number int) (body, sum string) {
+// next makes the next message up.
+func (s *stream) next() (body string) {
 	raw := make([]byte, 1+s.random.IntN(largestRaw))
 	for i := range raw {
 		raw[i] = byte(s.random.Uint32())
 	}
 	words := wrap(base64.StdEncoding.EncodeToString(raw))
-	sum = checksum(words)
-	return fmt.Sprintf("chaos %s %d %s\n%s\nend of it\n", s.name, number, sum, words), sum
+	sum := checksum(words)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = append(s.sent, sent{sum: sum})
+	return fmt.Sprintf("chaos %s %d %s\n%s\nend of it\n", s.name, len(s.sent)-1, sum, words)
 }
 
 func wrap(s string) string {
@@ -76,7 +75,34 @@ func wrap(s string) string {
 
 func checksum(words string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(words))) }
 
-// An account is what became of a stream's messages.
+// arrived takes note of a message, and says whether it is one that was sent.
+func (s *stream) arrived(number int, sum string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number >= len(s.sent) || s.sent[number].sum != sum {
+		return false
+	}
+	s.sent[number].times++
+	return true
+}
+
+// account is what became of the stream's messages so far.
+func (s *stream) account() (a account) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.sent = len(s.sent)
+	for _, m := range s.sent {
+		switch {
+		case m.times == 0:
+			a.lost++
+		case m.times > 1:
+			a.doubled++
+		}
+	}
+	return a
+}
+
+// An account is what became of messages.
 type account struct{ sent, lost, doubled, altered int }
 
 func (a account) String() string {
@@ -87,46 +113,43 @@ func (a account) plus(b account) account {
 	return account{a.sent + b.sent, a.lost + b.lost, a.doubled + b.doubled, a.altered + b.altered}
 }
 
-var marked = regexp.MustCompile(`(?s)\nchaos (\S+) (\d+) ([0-9a-f]{64})\n(.*?)\nend of it\n`)
-
-// account looks at what has arrived.
-func (s *stream) account() (account, error) {
-	user, _, _ := strings.Cut(s.to, "@")
-	mails, err := s.receiver.Mailbox(user)
-	if err != nil {
-		return account{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return count(s.name, s.sent, mails), nil
+// An inbox is where streams end.
+type inbox struct {
+	streams []*stream
+	altered int // messages that are none of theirs
 }
 
-// count finds each message that was sent among those of a mailbox.
-func count(name string, sent, mails []string) account {
-	a, times := account{sent: len(sent)}, make([]int, len(sent))
+var marked = regexp.MustCompile(`(?s)\nchaos (\S+) (\d+) ([0-9a-f]{64})\n(.*?)\nend of it\n`)
+
+// take takes note of messages that have arrived.
+func (in *inbox) take(mails []string) {
 	for _, mail := range mails {
-		m := marked.FindStringSubmatch(strings.ReplaceAll(mail, "\r\n", "\n"))
-		var number int
-		switch {
-		case m == nil, m[1] != name:
-			a.altered++
-			continue
-		default:
-			fmt.Sscan(m[2], &number)
+		if !in.knows(mail) {
+			in.altered++
 		}
-		if number >= len(sent) || m[3] != sent[number] || checksum(m[4]) != m[3] {
-			a.altered++
-			continue
-		}
-		times[number]++
 	}
-	for _, n := range times {
-		switch {
-		case n == 0:
-			a.lost++
-		case n > 1:
-			a.doubled++
+}
+
+func (in *inbox) knows(mail string) bool {
+	m := marked.FindStringSubmatch(strings.ReplaceAll(mail, "\r\n", "\n"))
+	if m == nil || checksum(m[4]) != m[3] {
+		return false
+	}
+	var number int
+	fmt.Sscan(m[2], &number)
+	for _, s := range in.streams {
+		if s.name == m[1] {
+			return s.arrived(number, m[3])
 		}
+	}
+	return false
+}
+
+// account is what became of all streams' messages so far.
+func (in *inbox) account() account {
+	a := account{altered: in.altered}
+	for _, s := range in.streams {
+		a = a.plus(s.account())
 	}
 	return a
 }

@@ -1,5 +1,5 @@
-// Command chaos breaks things on purpose on two mail hosts that a road connects,
-// and accounts for every message. scripts/chaos builds and runs it.
+// Command chaos breaks things on purpose on mail hosts that roads connect, and
+// accounts for every message. scripts/chaos builds and runs it.
 package main
 
 import (
@@ -24,6 +24,7 @@ var (
 	minutes = flag.Float64("minutes", 0, "how long to inflict faults")
 	hours   = flag.Float64("hours", 0, "the same in hours")
 	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano())%1e9, "decides which faults come when; a run's is printed")
+	hosts   = flag.Int("hosts", 3, "how many hosts there are: 2 to 4, each a peer of each")
 	only    = flag.String("only", "", "faults to inflict, separated by commas, by parts of their names")
 	list    = flag.Bool("list", false, "list the faults")
 	frozen  = flag.Duration("frozen", 10*time.Second, "how long SIGSTOP lasts; it ends sessions from 90 s on")
@@ -34,12 +35,28 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	if err := chaos(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "chaos: %v\nthe same again: scripts/chaos --seed %d --minutes %g --only %q\n", err, *seed, *minutes+60**hours, *only)
+		fmt.Fprintf(os.Stderr, "chaos: %v\nthe same again: scripts/chaos%s\n", err, again())
 		os.Exit(1)
 	}
 }
 
+// again is what to choose for the same again.
+func again() (words string) {
+	flag.Visit(func(f *flag.Flag) {
+		switch {
+		case f.Value.String() == "true":
+			words += " --" + f.Name
+		case f.Name != "seed":
+			words += fmt.Sprintf(" --%s %q", f.Name, f.Value)
+		}
+	})
+	return fmt.Sprintf("%s --seed %d", words, *seed)
+}
+
 func chaos(ctx context.Context) (err error) {
+	if *hosts < 2 || *hosts > 4 {
+		return fmt.Errorf("%d hosts: there can be 2 to 4", *hosts)
+	}
 	kinds := chosen(*only)
 	if *list {
 		for _, f := range kinds {
@@ -51,12 +68,12 @@ func chaos(ctx context.Context) (err error) {
 		return fmt.Errorf("no fault is named %q: --list names them", *only)
 	}
 	r := rand.New(rand.NewPCG(*seed, 0))
-	s, err := newStage(ctx, r)
+	s, err := newStage(ctx, r, *hosts)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	fmt.Printf("seed %d, %s backend\n", *seed, lab.Backend())
+	fmt.Printf("seed %d, %d hosts, %s backend\n", *seed, *hosts, lab.Backend())
 	return s.run(ctx, kinds, r)
 }
 
@@ -83,8 +100,9 @@ const lastWord = 12 * time.Minute
 func (s *stage) run(ctx context.Context, kinds []fault, r *rand.Rand) error {
 	var g errgroup.Group
 	mail, enough := context.WithCancel(ctx)
+	every := sendEvery * time.Duration(len(s.streams)) * lab.Patience()
 	for _, m := range s.streams {
-		g.Go(func() error { return m.run(mail) })
+		g.Go(func() error { return m.run(mail, every) })
 	}
 	t, begin := newTable(kinds), time.Now()
 	failure := s.inflict(ctx, kinds, r, t)
@@ -92,14 +110,18 @@ func (s *stage) run(ctx context.Context, kinds []fault, r *rand.Rand) error {
 	if err := g.Wait(); err != nil {
 		return errors.Join(failure, err)
 	}
-	total, err := s.settle(ctx, lastWord)
+	patience := lastWord
+	if failure != nil { // the hosts are in the midst of it
+		patience = 0
+	}
+	total, err := s.settle(ctx, patience)
 	clearPackets, errWatch := s.watch.Finish(ctx)
 	if err := errors.Join(err, errWatch); err != nil {
 		return errors.Join(failure, err)
 	}
 	t.print(os.Stdout)
 	fmt.Printf("%d faults in %s; messages: %s; packets in clear: %d\n", t.times(), time.Since(begin).Round(time.Second), total, clearPackets)
-	if failure != nil { // the hosts are in the midst of it
+	if failure != nil {
 		return failure
 	}
 	return errors.Join(t.late(), s.verdict(ctx, total, clearPackets))
@@ -122,10 +144,10 @@ func (s *stage) inflict(ctx context.Context, kinds []fault, r *rand.Rand, t *tab
 	return nil
 }
 
-// befall inflicts one fault on a host that has 100 connections open, takes it away,
-// and waits until mail flows.
+// befall inflicts one fault on a host that has connections open to a peer, takes it
+// away, and waits until mail flows.
 func (s *stage) befall(ctx context.Context, f fault, h *host, r *rand.Rand, t *table) (err error) {
-	crowd, err := h.crowd(ctx)
+	crowd, err := h.crowd(ctx, h.peers[r.IntN(len(h.peers))])
 	if err != nil {
 		return err
 	}
@@ -138,7 +160,7 @@ func (s *stage) befall(ctx context.Context, f fault, h *host, r *rand.Rand, t *t
 	for held := time.Now(); time.Since(held) < f.hold; {
 		if f.flows {
 			if err := s.flows(ctx); err != nil {
-				return fmt.Errorf("mail stood still: %w\n%s", err, h.Output())
+				return fmt.Errorf("mail stood still: %w\n%s", err, s.words())
 			}
 		}
 		select {
@@ -152,14 +174,14 @@ func (s *stage) befall(ctx context.Context, f fault, h *host, r *rand.Rand, t *t
 	}
 	took, err := s.recover(ctx, 2*time.Minute)
 	if err != nil {
-		return fmt.Errorf("mail does not flow again: %w\n%s:\n%s\n%s:\n%s", err, h.Site.Name, h.Output(), h.peer.Site.Name, h.peer.Output())
+		return fmt.Errorf("mail does not flow again: %w\n%s", err, s.words())
 	}
 	t.add(f, took, time.Since(begin))
 	if took > f.within {
-		fmt.Fprintf(os.Stderr, "%s:\n%s\n%s:\n%s\n", h.Site.Name, h.Output(), h.peer.Site.Name, h.peer.Output())
+		fmt.Fprint(os.Stderr, s.words())
 	}
 	fmt.Fprintf(os.Stderr, "%s  %s on %s: back after %.1f s\n", time.Now().Format(time.TimeOnly), f.name, h.Site.Name, took.Seconds())
-	return nil
+	return s.collect()
 }
 
 // tidy is in what a daemon is to be as it was. Buffers of a burst are given back at
