@@ -81,6 +81,9 @@ func (p *Proc) Kill() error {
 	return nil
 }
 
+// Discard closes what a process has written that has ended: who starts thousands would run out of descriptors.
+func (p *Proc) Discard() error { return p.log.Close() }
+
 // Stop asks the process to end with a signal, and waits; when ctx ends first, it is killed.
 func (p *Proc) Stop(ctx context.Context, sig unix.Signal) error {
 	if err := p.Signal(sig); err != nil {

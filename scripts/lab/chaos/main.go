@@ -151,7 +151,7 @@ func (s *stage) befall(ctx context.Context, f fault, h *host, r *rand.Rand, t *t
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, crowd.Kill()) }()
+	defer func() { err = errors.Join(err, crowd.Kill(), crowd.Discard()) }()
 	begin := time.Now()
 	undo, err := f.do(ctx, s, h, r)
 	if err != nil {
