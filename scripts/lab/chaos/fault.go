@@ -18,9 +18,10 @@ import (
 // What service may take to be back after the cause of an outage is gone. Where
 // WireGuard's own timers decide: the other side finds out after 15 s that its
 // session is dead (KEEPALIVE_TIMEOUT 10 s and REKEY_TIMEOUT 5 s, whitepaper 6.1).
-// What is emulated does its own part slowly.
+// What is emulated does its own part slowly, and that is all that it may take longer.
 var (
-	soon   = 5 * time.Second * lab.Patience()
+	slow   = min(3, lab.Patience())
+	soon   = 5 * time.Second * slow
 	timers = 10*time.Second + soon
 )
 
@@ -88,7 +89,7 @@ func faults() []fault {
 	kill := func(_ context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
 		return h.Start, h.Kill()
 	}
-	return []fault{
+	return append([]fault{
 		{name: "kill -9", within: soon, hold: 3 * time.Second, do: kill},
 		{name: "restart", within: soon, do: func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
 			return h.Start, h.stop(ctx)
@@ -137,7 +138,7 @@ func faults() []fault {
 		{name: "wire pulled", within: timers, hold: 3 * time.Second, do: func(ctx context.Context, _ *stage, h *host, _ *rand.Rand) (func(context.Context) error, error) {
 			return h.Site.Link.Up, h.Site.Link.Down(ctx)
 		}},
-	}
+	}, clockFaults()...)
 }
 
 // starve lets the daemon open no more descriptors, and has it want some.

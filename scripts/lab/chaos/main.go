@@ -27,6 +27,7 @@ var (
 	hosts   = flag.Int("hosts", 3, "how many hosts there are: 2 to 4, each a peer of each")
 	only    = flag.String("only", "", "faults to inflict, separated by commas, by parts of their names")
 	list    = flag.Bool("list", false, "list the faults")
+	_       = flag.Bool("vm", false, "in a virtual machine, which scripts/chaos sees to")
 	frozen  = flag.Duration("frozen", 10*time.Second, "how long SIGSTOP lasts; it ends sessions from 90 s on")
 )
 

@@ -180,7 +180,7 @@ func (s *stage) flows(ctx context.Context) error {
 // reaches says whether a peer's mail server greets us, or says that it has too
 // much to do (421, RFC 5321, section 3.8).
 func (h *host) reaches(ctx context.Context, p *host) error {
-	within := fmt.Sprint(2 * min(3, int(lab.Patience()))) // an emulated one's greeting comes late; TCP is not to try for longer
+	within := fmt.Sprint(2 * int(slow)) // an emulated one's greeting comes late; TCP is not to try for longer
 	out, err := h.Site.Run(ctx, "timeout", within, "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/%s/25 && read -r line <&3 && echo $line", p.Site.Addr(h.v6)))
 	if err == nil && !strings.HasPrefix(out, "220 ") && !strings.HasPrefix(out, "421 ") {
 		err = fmt.Errorf("it says %q", out)
