@@ -152,7 +152,7 @@ func exim(ctx context.Context, at *lab.Site) (lab.MailServer, error) {
 
 func patiently(seconds int) string { return fmt.Sprintf("%ds", seconds*int(lab.Patience())) }
 
-// write begins a stream from each host to each.
+// write makes a stream from each host to each.
 func (s *stage) write(r *rand.Rand) {
 	for _, h := range s.hosts {
 		for _, p := range h.peers {
