@@ -158,14 +158,7 @@ func newHost(t testing.TB, own *ecdh.PrivateKey, peer *ecdh.PublicKey) *host {
 func newHostFor(t testing.TB, own *ecdh.PrivateKey, room int) *host {
 	t.Helper()
 	b := newBind(nil)
-	_, port, err := b.Open(0) // one that is free
-	if err == nil {
-		err = b.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &host{pipe: newPipe(), bind: b, port: port}
+	h := &host{pipe: newPipe(), bind: b}
 	b.roster = newRoster(b, room)
 	h.dev = device.NewDevice(watched{h.pipe, b.roster}, b, device.NewLogger(device.LogLevelSilent, ""))
 	b.roster.begin(h.dev)
@@ -173,10 +166,11 @@ func newHostFor(t testing.TB, own *ecdh.PrivateKey, room int) *host {
 		b.roster.end()
 		h.dev.Close()
 	})
-	h.set(t, fmt.Sprintf("private_key=%x\nlisten_port=%d\n", own.Bytes(), port))
+	h.set(t, fmt.Sprintf("private_key=%x\n", own.Bytes()))
 	if err := h.dev.Up(); err != nil {
 		t.Fatal(err)
 	}
+	h.port = b.v4.Load().port() // one that was free
 	return h
 }
 
