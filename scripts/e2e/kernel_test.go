@@ -132,7 +132,8 @@ func TestKernelChangesBackend(t *testing.T) {
 }
 
 // A kernel that gets its WireGuard later, say after an upgrade: until then the
-// daemon does it itself and says so, and the next start takes the kernel's.
+// daemon does it itself and says so, and the next start takes the kernel's, which
+// gets on with the other side's that is the daemon's own.
 func TestKernelModuleAppears(t *testing.T) {
 	needBackend(t, "kernel")
 	restore := withoutModule(t, "wireguard")
@@ -158,6 +159,8 @@ func TestKernelModuleAppears(t *testing.T) {
 	must(t, alpha.WaitState(ctx, r.Bravo.Name, "protected"))
 	wantBackend(ctx, t, alpha, "kernel")
 	stop()
+	must(t, r.Alpha.Source(ctx, "-s", "20", "-m", "40", r.Bravo.IPv4.String()+":25")) // to a sink of the hammer's
+	must(t, r.Bravo.Source(ctx, "-s", "20", "-m", "40", r.Alpha.IPv4.String()+":25"))
 	none()
 }
 
