@@ -75,6 +75,7 @@ func (i *iface) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	}
 	n, err := i.call.n, i.call.err
 	i.call = call{}
+	even(bufs, sizes[:n], offset)
 	i.work.moved(n)
 	return n, err
 }
