@@ -39,7 +39,7 @@ func contenders(o options) []contender {
 		all = append(all, postroad(name, "userspace", b))
 	}
 	return append(all, upstream(filepath.Join(o.tools, "wireguard")), openvpn(), nebula(o.tools), tinc(), ssh(), stunnel(),
-		postroadKernel(binaries[0]), kernelWireGuard(), kernelESP())
+		postroadKernel(binaries[0]), kernelWireGuard(), statefulWireGuard(), kernelESP())
 }
 
 func none() contender {

@@ -15,7 +15,7 @@ import (
 // mean.
 type options struct {
 	quick          bool
-	vm             bool // this is a virtual machine for what the kernel carries
+	vm             bool // this is a virtual machine for what the kernel carries, whose clock counts instructions
 	runs           int
 	only, workload []string
 	link           string
@@ -27,7 +27,7 @@ type options struct {
 }
 
 // kernels are the contenders of a virtual machine.
-var kernels = []string{"none", "postroad", "upstream", "postroad-kernel", "wireguard", "esp"}
+var kernels = []string{"none", "postroad", "upstream", "postroad-kernel", "wireguard", "wireguard-stateful", "esp"}
 
 // parse makes a plan of the command's flags.
 func parse(args []string, stderr io.Writer) (*plan, error) {
@@ -63,10 +63,8 @@ func (o options) plan() (*plan, error) {
 	o.defaults()
 	p := &plan{rounds: o.runs, length: 2 * time.Second, baseline: o.baseline, json: o.json, plot: o.plot, from: o.from, tools: o.tools}
 	switch {
-	case o.quick:
+	case o.quick, o.vm: // which counts instructions: more of them show no more
 		p.length = 500 * time.Millisecond
-	case o.vm: // a second of which brings little
-		p.length = 6 * time.Second
 	}
 	var err, errOnly, errLink error
 	p.workloads, err = choose(workloads, o.workload, "workload", func(w workload) string { return w.name })
@@ -99,9 +97,13 @@ func (o *options) defaults() {
 		o.baseline = baseline
 	}
 	if o.runs == 0 {
-		o.runs = 5
-		if o.quick {
+		switch {
+		case o.quick:
 			o.runs = 1
+		case o.vm:
+			o.runs = 3
+		default:
+			o.runs = 5
 		}
 	}
 }

@@ -23,7 +23,7 @@ func TestParse(t *testing.T) {
 		"quick":            {[]string{"--quick"}, 1, 500 * time.Millisecond, []string{"wire", "veth"}, "upstream"},
 		"quick and rounds": {[]string{"--quick", "--runs", "3"}, 3, 500 * time.Millisecond, []string{"wire", "veth"}, "upstream"},
 		"one link":         {[]string{"--link", "veth", "--baseline", "none"}, 5, 2 * time.Second, []string{"veth"}, "none"},
-		"in the VM":        {[]string{"--vm"}, 5, 6 * time.Second, []string{"wire"}, "wireguard"},
+		"in the VM":        {[]string{"--vm"}, 3, 500 * time.Millisecond, []string{"wire"}, "wireguard"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := parse(tt.args, io.Discard)

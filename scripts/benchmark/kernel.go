@@ -30,6 +30,38 @@ func kernelWireGuard() contender {
 	}
 }
 
+// stateful is a firewall such as most hosts have, which keeps track of connections.
+const stateful = `table inet firewall {
+	chain input {
+		type filter hook input priority 0; policy drop
+		ct state established,related accept
+		iifname "lo" accept
+		meta l4proto { icmp, ipv6-icmp } accept
+		tcp dport { 22, 25, 465, 587 } accept
+		udp dport 51820 accept
+	}
+}`
+
+// statefulWireGuard is the kernel's WireGuard set up by hand on hosts with such a firewall.
+func statefulWireGuard() contender {
+	c := kernelWireGuard()
+	c.name += "-stateful"
+	c.version = func() string { return "the same behind a firewall that keeps track of connections, as most hosts have" }
+	up := c.up
+	c.up = func(ctx context.Context, s *stage) ([]*lab.Proc, error) {
+		for _, host := range s.Sites() {
+			if err := host.WriteFile("/etc/nftables.conf", []byte(stateful), 0o644); err != nil {
+				return nil, err
+			}
+			if _, err := host.Run(ctx, "nft", "-f", "/etc/nftables.conf"); err != nil {
+				return nil, err
+			}
+		}
+		return up(ctx, s)
+	}
+	return c
+}
+
 // postroadKernel is postroad with the kernel's WireGuard.
 func postroadKernel(command string) contender {
 	c := postroad("postroad-kernel", "kernel", command)
