@@ -54,11 +54,6 @@ func l4proto(proto byte) []expr.Any {
 	return []expr.Any{load(expr.MetaKeyL4PROTO), equal([]byte{proto})}
 }
 
-// meta l4proto != tcp
-func notTCP() []expr.Any {
-	return []expr.Any{load(expr.MetaKeyL4PROTO), &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{unix.IPPROTO_TCP}}}
-}
-
 // tcp sport, tcp dport
 func tcpPort(e end) []expr.Any {
 	return append(l4proto(unix.IPPROTO_TCP),
@@ -185,6 +180,7 @@ func drop() []expr.Any   { return verdict(expr.VerdictDrop, "") }
 func ret() []expr.Any    { return verdict(expr.VerdictReturn, "") }
 
 func jump(chain string) []expr.Any { return verdict(expr.VerdictJump, chain) }
+func goTo(chain string) []expr.Any { return verdict(expr.VerdictGoto, chain) }
 
 func verdict(kind expr.VerdictKind, chain string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: kind, Chain: chain}}
