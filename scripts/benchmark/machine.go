@@ -16,7 +16,7 @@ type Machine struct {
 	Cores     int    `json:"cores"`
 	Kernel    string `json:"kernel"`
 	Go        string `json:"go"`
-	Virtual   bool   `json:"emulated,omitempty"` // everything is slow there, and not all of it alike
+	Virtual   bool   `json:"emulated,omitempty"` // its clock counts instructions
 
 	Load float64 `json:"load"` // the average of the minute before (proc(5), loadavg)
 }
@@ -44,6 +44,9 @@ func thisMachine() Machine {
 // String is a line about the machine.
 func (m Machine) String() string {
 	text := fmt.Sprintf("%s, %d cores, %s, %s", m.Processor, m.Cores, m.Kernel, m.Go)
+	if m.Virtual {
+		text += "; a nanosecond is an instruction"
+	}
 	if m.Load >= 1 {
 		text += fmt.Sprintf("; others used it, too: load %.1f before", m.Load)
 	}

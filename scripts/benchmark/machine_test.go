@@ -12,12 +12,16 @@ func TestThisMachine(t *testing.T) {
 	}
 }
 
-func TestMachineTellsLoad(t *testing.T) {
+func TestMachineTellsLoadAndClock(t *testing.T) {
 	m := Machine{Processor: "Abacus", Cores: 2, Kernel: "Linux 6.18", Go: "go1.26", Load: 0.9}
 	if got, want := m.String(), "Abacus, 2 cores, Linux 6.18, go1.26"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	m.Load = 2.345
+	m.Virtual = true
+	if got, want := m.String(), "Abacus, 2 cores, Linux 6.18, go1.26; a nanosecond is an instruction"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	m.Virtual, m.Load = false, 2.345
 	if got, want := m.String(), "Abacus, 2 cores, Linux 6.18, go1.26; others used it, too: load 2.3 before"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
