@@ -111,9 +111,18 @@ func (s *stage) pass(ctx context.Context) (time.Duration, error) {
 	}
 }
 
+// metricsTries is how often to ask: with very many peers a daemon may be busy for
+// longer than the command waits.
+const metricsTries = 5
+
 // passes returns how many there were, and the seconds that they took together.
 func (s *stage) passes(ctx context.Context) (n, seconds float64, err error) {
-	text, err := s.alpha.Command(ctx, "metrics")
+	text := ""
+	for range metricsTries {
+		if text, err = s.alpha.Command(ctx, "metrics"); err == nil {
+			break
+		}
+	}
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch name {
