@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -24,17 +25,27 @@ func clockFaults() []fault {
 }
 
 // setClock sets the clock, which is all hosts' at once, sees mail flow, and sets it
-// right again. No session begins meanwhile, as all are new.
+// right again. Each time all begin their sessions anew: so each has told each a time
+// that is still to come, and WireGuard takes no earlier one from it (whitepaper,
+// section 5.1).
 func setClock(off time.Duration) infliction {
 	return func(ctx context.Context, s *stage, _ *host, _ *rand.Rand) (func(context.Context) error, error) {
-		err := s.forget(ctx)
-		if err == nil {
-			err = step(off)
+		err := step(off)
+		for _, h := range s.hosts { // in turn: each is to be the one that begins
+			if err == nil {
+				err = h.forget(ctx)
+			}
+			if err == nil {
+				_, err = s.recover(ctx, timers)
+			}
 		}
-		if err == nil {
-			_, err = s.recover(ctx, timers)
-		}
-		return func(context.Context) error { return step(-off) }, err
+		return func(ctx context.Context) error {
+			err := step(-off)
+			for _, h := range s.hosts {
+				err = errors.Join(err, h.forget(ctx))
+			}
+			return err
+		}, err
 	}
 }
 
@@ -44,16 +55,8 @@ func step(off time.Duration) error {
 	return unix.Settimeofday(&tv)
 }
 
-// forget ends all sessions, and has all hosts begin anew: but for what each knows of
-// the others' times, which WireGuard keeps, as it does when its private key changes.
-func (s *stage) forget(ctx context.Context) error {
-	for _, h := range s.hosts {
-		if err := shell(rekeyed, h.Site.Host)(ctx); err != nil {
-			return err
-		}
-	}
-	_, err := s.recover(ctx, timers)
-	return err
-}
+// forget ends all sessions of the host, but not what it knows of its peers' times:
+// WireGuard does so when its private key changes.
+func (h *host) forget(ctx context.Context) error { return shell(rekeyed, h.Site.Host)(ctx) }
 
 const rekeyed = "wg genkey | wg set postroad0 private-key /dev/stdin; wg set postroad0 private-key " + lab.KeyFile
