@@ -27,7 +27,7 @@ func contain(ctx context.Context, t *testing.T, r *road, e lab.Engine, settings 
 	must(t, r.Alpha.Publish(ctx, e, inside.Host, published))
 	p := postfix(ctx, t, inside, settings...)
 	run(ctx, t, inside.Host, "postconf", "-Me", "2525/inet=2525 inet n - n - - smtpd")
-	run(ctx, t, inside.Host, "postfix", "reload")
+	must(t, p.Reload(ctx))
 	must(t, lab.Eventually(ctx, 10*time.Second, "the port", func() error { return inside.Listening(2525) }))
 	return inside, p
 }

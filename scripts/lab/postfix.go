@@ -114,11 +114,35 @@ submissions inet n - n - - smtpd
 
 // Set changes settings, each a line of main.cf, of the running server.
 func (p *Postfix) Set(ctx context.Context, settings ...string) error {
-	return errors.Join(
-		p.host.quiet(ctx, "postconf", append([]string{"-e"}, settings...)...),
-		p.host.age(),
-		p.host.quiet(ctx, "postfix", "reload"),
-	)
+	err := errors.Join(p.host.quiet(ctx, "postconf", append([]string{"-e"}, settings...)...), p.host.age())
+	if err != nil {
+		return err
+	}
+	return p.Reload(ctx)
+}
+
+// Reload has the server read its configuration again, and waits until it has: `postfix reload` does not, and mail would go the
+// way that was set before, or stand still between a queue manager that ends and the next.
+func (p *Postfix) Reload(ctx context.Context) error {
+	before, err := p.reloads()
+	if err != nil {
+		return err
+	}
+	if err := p.host.quiet(ctx, "postfix", "reload"); err != nil {
+		return err
+	}
+	return p.proc.Until(ctx, 10*time.Second, "Postfix to be reloaded", func() error {
+		if n, err := p.reloads(); err != nil || n <= before {
+			return errors.Join(err, errors.New("it says nothing of it"))
+		}
+		return nil
+	})
+}
+
+// reloads counts them by the log.
+func (p *Postfix) reloads() (int, error) {
+	log, err := p.Log()
+	return strings.Count(log, ": reload -- version "), err
 }
 
 // Stop stops the server; its queue and mailboxes stay for the next one.
