@@ -123,7 +123,7 @@ func (s *stage) run(ctx context.Context, kinds []fault, r *rand.Rand) error {
 	t.print(os.Stdout)
 	fmt.Printf("%d faults in %s; messages: %s; packets in clear: %d\n", t.times(), time.Since(begin).Round(time.Second), total, clearPackets)
 	if failure != nil {
-		return failure
+		return fmt.Errorf("stopped, and messages under way count as lost: %w", failure)
 	}
 	return errors.Join(t.late(), s.verdict(ctx, total, clearPackets))
 }
